@@ -1,0 +1,224 @@
+package analysis
+
+import "time"
+
+// ReportVersion is the value of [Report.Version]. It grows when a field
+// changes its meaning; adding a field leaves it as it is.
+const ReportVersion = 1
+
+// Report is what profbot says about one service's profiles. It is plain data:
+// the Slack thread, the report page, the terminal and --json all render it,
+// and none of them computes anything of its own.
+type Report struct {
+	Version int    `json:"version"`
+	Service string `json:"service,omitempty"`
+
+	// Samples is the number of CPU samples of the pods in [Report.Pods] that
+	// are not controls; every share below is a share of these.
+	Samples int64         `json:"samples"`
+	CPU     time.Duration `json:"cpu_ns"`    // CPU time those samples stand for
+	Window  time.Duration `json:"window_ns"` // longest CPU profile among them, wall clock
+
+	Pods      []Pod      `json:"pods"`
+	Endpoints []Endpoint `json:"endpoints"` // by share of CPU, largest first
+	// Other is the CPU outside the endpoints (server I/O, GC, scheduler,
+	// background goroutines), by share, largest first.
+	Other []Part `json:"other,omitempty"`
+	// Suspected lists functions that sound like a codec but are not in the
+	// codec table. They are never counted as decoding or encoding.
+	Suspected []Part `json:"suspected,omitempty"`
+
+	Truncated    Share    `json:"truncated"`    // samples whose stack was cut at the runtime's limit
+	Unattributed Share    `json:"unattributed"` // samples that no rule could place
+	Notes        []string `json:"notes,omitempty"`
+}
+
+// Pod sums up one pod's part in the report.
+type Pod struct {
+	Name    string        `json:"name"`
+	Control bool          `json:"control,omitempty"` // not part of the shares, shown beside them
+	Samples int64         `json:"samples"`
+	CPU     time.Duration `json:"cpu_ns"`
+	Window  time.Duration `json:"window_ns"`
+	Cores   float64       `json:"cores"`  // CPU ÷ Window: cores seen busy during the sample
+	Decode  Share         `json:"decode"` // decoding, all endpoints of this pod
+}
+
+// Share is a proportion estimated from samples.
+type Share struct {
+	Part    float64 `json:"part"` // 0 to 1; 0 when Of is 0
+	Low     float64 `json:"low"`  // Wilson score interval, 95 %
+	High    float64 `json:"high"`
+	Samples int64   `json:"samples"`
+	Of      int64   `json:"of"` // the samples this is a share of
+}
+
+// Part is one named piece of the whole.
+type Part struct {
+	Name  string `json:"name"`
+	Share Share  `json:"share"`
+}
+
+// Endpoint is one handler and what its CPU went to.
+type Endpoint struct {
+	// Name is the route where a label names it ("GET /live/list"), else the
+	// handler function ("(*API).LiveList").
+	Name    string `json:"name"`
+	Handler string `json:"handler,omitempty"` // full name of the handler function
+	File    string `json:"file,omitempty"`
+	Line    int64  `json:"line,omitempty"`
+	// How says how the samples were attributed: "label:endpoint", "rpc", "stack".
+	How string `json:"how"`
+
+	Share Share `json:"share"` // of the report's samples
+
+	// Decode, Encode, Compress, IO and Alloc are shares of this endpoint's
+	// samples. Decode, Encode, Compress and IO do not overlap; Alloc
+	// (allocation and GC assist) lies inside the others.
+	Decode   Share `json:"decode"`
+	Encode   Share `json:"encode"`
+	Compress Share `json:"compress"`
+	IO       Share `json:"io"`
+	Alloc    Share `json:"alloc"`
+	// BackgroundGC is this endpoint's part of the process's background GC, by
+	// allocated bytes, as a share of the process's CPU; 0 without allocs profiles.
+	BackgroundGC float64 `json:"background_gc"`
+	// DecodeGC is the part of [Endpoint.BackgroundGC] that its decoding caused.
+	DecodeGC float64 `json:"decode_gc"`
+
+	Codecs  []Codec  `json:"codecs,omitempty"`
+	Sources []Source `json:"sources,omitempty"`
+	Verdict Verdict  `json:"verdict"`
+}
+
+// Codec is the use of one codec in one direction by one endpoint.
+type Codec struct {
+	Name      string    `json:"name"` // "encoding/json"
+	Direction Direction `json:"direction"`
+	Share     Share     `json:"share"` // of the endpoint
+	Entry     string    `json:"entry"` // outermost codec function most often seen: "encoding/json.Unmarshal"
+	// Caller is the application function that calls the entry, with the line
+	// of the call: the place to wrap.
+	Caller     string `json:"caller,omitempty"`
+	CallerFile string `json:"caller_file,omitempty"`
+	CallerLine int64  `json:"caller_line,omitempty"`
+}
+
+// Direction is decode, encode, or a kind of compression.
+type Direction string
+
+// Directions.
+const (
+	Decode     Direction = "decode"
+	Encode     Direction = "encode"
+	Compress   Direction = "compress"
+	Decompress Direction = "decompress"
+)
+
+// SourceKind says where decoded bytes came from.
+type SourceKind string
+
+// Kinds of sources.
+const (
+	SourceCache   SourceKind = "cache"
+	SourceDB      SourceKind = "database"
+	SourceQueue   SourceKind = "queue"
+	SourceRequest SourceKind = "request body"
+	SourceReply   SourceKind = "rpc or http reply"
+	SourceUnknown SourceKind = "unknown"
+)
+
+// Source is where one part of an endpoint's decoded bytes came from.
+type Source struct {
+	Kind SourceKind `json:"kind"`
+	Via  string     `json:"via,omitempty"` // "freecache", "go-redis", "freecache + go-redis", "net/http"
+	// Evidence names the rule that found it: "ancestor", "reader", "sibling", "name".
+	Evidence string `json:"evidence,omitempty"`
+	Share    Share  `json:"share"` // of the endpoint's decode samples
+}
+
+// Rule names a verdict's rule. The thresholds are in [Thresholds].
+type Rule string
+
+// Rules.
+const (
+	// RuleCacheDecode: decoding dominates and the bytes come from a cache, a
+	// database or a reply, so that concurrent callers could share one decode.
+	RuleCacheDecode Rule = "cache-decode"
+	// RuleDecode: decoding dominates, and sharing would not help or the
+	// source is unknown.
+	RuleDecode Rule = "decode"
+	// RuleEncode: encoding dominates.
+	RuleEncode Rule = "encode"
+	// RuleFewSamples: too few samples to say.
+	RuleFewSamples Rule = "too-few-samples"
+	// RuleNone: nothing here is dominated by serialization.
+	RuleNone Rule = "ok"
+)
+
+// Verdict is the conclusion about one endpoint.
+type Verdict struct {
+	Rule    Rule   `json:"rule"`
+	Flagged bool   `json:"flagged"` // true for the rules that ask someone to change code
+	Title   string `json:"title"`   // a few words: "decodes cached bytes again and again"
+	Why     string `json:"why"`     // the rule with its numbers, one sentence
+	Next    string `json:"next"`    // one next step, with the function and line; "" when there is none
+}
+
+// Thresholds are the limits of the verdict rules. The zero value of a field
+// means its default.
+type Thresholds struct {
+	// MinShare: an endpoint below this share of the process's CPU gets no
+	// verdict that asks for work. Default 0.05.
+	MinShare float64
+	// MinSamples: an endpoint with fewer samples gets [RuleFewSamples].
+	// Default 100.
+	MinSamples int64
+	// Dominated: the lower end of the interval at which a kind of work
+	// dominates an endpoint. Default 0.25.
+	Dominated float64
+}
+
+// Category is what a frame, or a sample, is spent on. It decides the colour
+// in a flame graph.
+type Category string
+
+// Categories.
+const (
+	CatApp      Category = "app"
+	CatDecode   Category = "decode"
+	CatEncode   Category = "encode"
+	CatCompress Category = "compress"
+	CatGC       Category = "gc"      // allocation, assist, background GC
+	CatRuntime  Category = "runtime" // scheduler, maps, channels, memmove
+	CatIO       Category = "io"      // net, syscall, tls records
+	CatStore    Category = "store"   // cache and database clients
+	CatCrypto   Category = "crypto"
+	CatLibrary  Category = "library" // standard library and third-party code not above
+)
+
+// Tree is the call tree of one or more profiles of the same kind: what a
+// flame graph draws.
+type Tree struct {
+	Root *Node  `json:"root"`
+	Kind string `json:"kind"` // "cpu", "allocs", "goroutine"
+	Unit string `json:"unit"` // of Total and Self: "samples", "bytes", "goroutines"
+	// PerSecond is how many units are one second of CPU; 0 when that makes no sense.
+	PerSecond float64 `json:"per_second,omitempty"`
+}
+
+// Node is one frame of a [Tree] with everything that was called below it.
+// Total is Self plus the Totals of Children.
+type Node struct {
+	Name     string   `json:"name"` // short, for a box: "json.Unmarshal"
+	Func     string   `json:"func"` // full, as the runtime names it, type parameters dropped
+	File     string   `json:"file,omitempty"`
+	Line     int64    `json:"line,omitempty"` // of the function's start
+	Category Category `json:"category"`
+	// Endpoint is the name of the endpoint whose samples these are; "" above
+	// the handler and outside endpoints.
+	Endpoint string  `json:"endpoint,omitempty"`
+	Total    int64   `json:"total"`
+	Self     int64   `json:"self,omitempty"`
+	Children []*Node `json:"children,omitempty"` // by Total, largest first
+}

@@ -1,0 +1,210 @@
+// Package incident is the vocabulary that the rest of profbot shares: an
+// [Alert] comes in, opens an [Incident], the incident plans [Capture]s on
+// [Target]s, and what was told about it is remembered as [Effect]s.
+//
+// Everything here is plain data and pure rules: no I/O, no clock, no logger.
+// Start with [Decide], the rule that says what an alert makes profbot do.
+package incident
+
+import "time"
+
+// Key names what an alert is about. Two alerts with the same key and the same
+// [Alert.Cycle] belong to the same incident.
+type Key struct {
+	Service string `json:"service"`           // Datadog's unified service tag
+	Env     string `json:"env,omitempty"`     // Datadog's unified env tag; "" when the alert names none
+	Monitor string `json:"monitor,omitempty"` // the monitor's numeric id as text; "" when unknown
+}
+
+// Transition says how a monitor's state changed.
+type Transition string
+
+// The transitions profbot tells apart. Datadog's spelling differs between
+// versions ("Triggered", "Re-Triggered", "Renotify"); package webhook folds
+// them into these.
+const (
+	TransitionTriggered   Transition = "triggered"
+	TransitionRetriggered Transition = "re-triggered" // also renotify
+	TransitionWarn        Transition = "warn"         // also re-warn
+	TransitionNoData      Transition = "no-data"      // also re-no-data
+	TransitionRecovered   Transition = "recovered"
+	TransitionUnknown     Transition = "unknown" // absent, or a word this version does not know
+)
+
+// Alert is one notification that asked for profbot's attention, as understood
+// from the outside world. Texts are as received: not escaped for Slack.
+type Alert struct {
+	Source     string     `json:"source"` // "datadog", "cli"
+	ID         string     `json:"id"`     // unique per notification; a second delivery has the same ID
+	Key        Key        `json:"key"`
+	Cycle      string     `json:"cycle,omitempty"` // same from trigger to recovery; "" when unknown
+	Transition Transition `json:"transition"`
+	Test       bool       `json:"test,omitempty"` // a monitor's "Test Notifications"
+
+	Title     string    `json:"title,omitempty"`
+	Status    string    `json:"status,omitempty"` // value against threshold, in the monitor's words
+	Metric    string    `json:"metric,omitempty"`
+	Query     string    `json:"query,omitempty"`
+	Priority  string    `json:"priority,omitempty"`
+	URL       string    `json:"url,omitempty"` // the event or monitor page; shown, never fetched
+	At        time.Time `json:"at"`
+	Tags      []string  `json:"tags,omitempty"` // "key:value" or bare words
+	Namespace string    `json:"namespace,omitempty"`
+	Pod       string    `json:"pod,omitempty"` // the pod the alert names; "" when it names none
+	Host      string    `json:"host,omitempty"`
+
+	RequestedBy string `json:"requested_by,omitempty"` // a person, when a person asked
+}
+
+// Status is where an incident stands.
+type Status string
+
+// An incident moves down this list and never up. Recovery is not a status:
+// the monitor may recover before or after the work is done.
+const (
+	StatusAccepted  Status = "accepted"  // stored, no pods chosen yet
+	StatusCapturing Status = "capturing" // pods chosen, profiles being pulled
+	StatusReporting Status = "reporting" // every capture is final, report being made and told
+	StatusDone      Status = "done"      // told; final
+	StatusFailed    Status = "failed"    // nothing to analyse, and that was told; final
+)
+
+// Final reports whether no more work is planned for the incident.
+func (s Status) Final() bool { return s == StatusDone || s == StatusFailed }
+
+// Incident is one answer to one firing monitor: one Slack thread.
+type Incident struct {
+	ID     string `json:"id"`
+	Alert  Alert  `json:"alert"` // the alert that opened it
+	Status Status `json:"status"`
+
+	// Choice says in one plain sentence which pods were chosen and why.
+	Choice string `json:"choice,omitempty"`
+	// Failure says in one plain sentence why there is no report.
+	Failure string `json:"failure,omitempty"`
+
+	Opened    time.Time `json:"opened"`
+	Finished  time.Time `json:"finished,omitzero"`
+	Recovered time.Time `json:"recovered,omitzero"`
+}
+
+// Role says why a pod is profiled.
+type Role string
+
+// Roles of a pod in an incident.
+const (
+	RoleHot     Role = "hot"     // the pod in trouble
+	RoleControl Role = "control" // a cool pod of the same service, to compare with
+)
+
+// Target is one pod that may be profiled. Targets come from configuration or
+// discovery, never from a payload or a command.
+type Target struct {
+	Service   string `json:"service"`
+	Env       string `json:"env,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	Pod       string `json:"pod"`
+	// URL is the address of the pod's pprof index without a trailing slash,
+	// such as "http://10.1.2.3:6060/debug/pprof".
+	URL string `json:"-"`
+	// Authorization is sent as the header of that name; "" sends none.
+	Authorization string `json:"-"`
+}
+
+// Kind is one profile of one pod. The two allocs snapshots around the CPU
+// profile are subtracted by the analysis: cheaper for the target than the
+// server-side delta.
+type Kind string
+
+// The kinds pulled for a CPU alert, in the order in which they are pulled.
+const (
+	KindAllocsBefore Kind = "allocs-before"
+	KindCPU          Kind = "cpu"
+	KindAllocsAfter  Kind = "allocs-after"
+	KindGoroutine    Kind = "goroutine"
+)
+
+// CPUPlan is the order in which one pod's profiles are pulled for a CPU alert.
+var CPUPlan = []Kind{KindAllocsBefore, KindCPU, KindAllocsAfter, KindGoroutine}
+
+// CaptureStatus is where one capture stands.
+type CaptureStatus string
+
+// A capture moves from waiting to one of the final states.
+const (
+	CaptureWaiting CaptureStatus = "waiting"
+	CapturePulling CaptureStatus = "pulling"
+	CaptureStored  CaptureStatus = "stored" // final: the bytes are safe
+	CaptureFailed  CaptureStatus = "failed" // final: Outcome and Detail say why
+)
+
+// Final reports whether the capture will not be pulled again.
+func (s CaptureStatus) Final() bool { return s == CaptureStored || s == CaptureFailed }
+
+// Outcome names how a pull ended, in words that the thread can show.
+type Outcome string
+
+// Outcomes of a pull.
+const (
+	OutcomeStored      Outcome = "stored"
+	OutcomeBusy        Outcome = "profiler busy"        // another CPU profile is running in the target
+	OutcomeNoPprof     Outcome = "no pprof"             // 404, or an answer that is no pprof endpoint's
+	OutcomeDenied      Outcome = "access denied"        // 401 or 403
+	OutcomeUnreachable Outcome = "unreachable"          // refused, reset, no route, no such host
+	OutcomeTimeout     Outcome = "timeout"              // no complete answer in time
+	OutcomeTooLarge    Outcome = "too large"            // over the compressed or decompressed limit
+	OutcomeNotProfile  Outcome = "not a profile"        // 200 with something else
+	OutcomeTargetError Outcome = "target error"         // any other status; Detail has the target's words
+	OutcomeGone        Outcome = "pod no longer listed" // discovery does not know the pod any more
+	OutcomeCanceled    Outcome = "canceled"
+)
+
+// Capture is one profile to be pulled, or pulled, from one pod.
+type Capture struct {
+	Incident string        `json:"incident"`
+	Pod      string        `json:"pod"`
+	Kind     Kind          `json:"kind"`
+	Role     Role          `json:"role"`
+	Why      string        `json:"why"`              // why this pod, in a few plain words
+	Window   time.Duration `json:"window,omitempty"` // CPU profiles: how long the target was asked to sample
+
+	Status   CaptureStatus `json:"status"`
+	Outcome  Outcome       `json:"outcome,omitempty"`
+	Detail   string        `json:"detail,omitempty"` // the target's own words when it failed
+	Blob     string        `json:"blob,omitempty"`   // name of the stored bytes
+	Bytes    int64         `json:"bytes,omitempty"`  // stored size, gzipped
+	Started  time.Time     `json:"started,omitzero"`
+	Finished time.Time     `json:"finished,omitzero"`
+}
+
+// Effect is the memory of one step that the outside world can see (a message
+// posted, a file shared). It is saved before the step as [EffectBegun] and
+// after it as [EffectDone], so that a crash between the two is known to have
+// left the outcome open, and the step looks at the world before it acts again.
+type Effect struct {
+	State EffectState `json:"state"`
+	// Ref is what the outside world calls the result: a message timestamp, a
+	// file id.
+	Ref string `json:"ref,omitempty"`
+	// Digest identifies the content last sent, so that the same content is
+	// not sent twice.
+	Digest string    `json:"digest,omitempty"`
+	At     time.Time `json:"at"`
+}
+
+// EffectState is how far a step came.
+type EffectState string
+
+// The zero state means that the step was never begun.
+const (
+	EffectBegun EffectState = "begun"
+	EffectDone  EffectState = "done"
+)
+
+// Receipt says what became of an alert that was accepted and stored.
+type Receipt struct {
+	Action   Action `json:"action"`
+	Incident string `json:"incident,omitempty"` // the incident opened, joined or closed; "" for none
+	Reason   string `json:"reason"`             // one plain sentence, kept with the alert
+	Repeated bool   `json:"repeated,omitempty"` // this alert ID had been accepted before; nothing new was done
+}
