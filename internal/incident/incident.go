@@ -208,3 +208,9 @@ type Receipt struct {
 	Reason   string `json:"reason"`             // one plain sentence, kept with the alert
 	Repeated bool   `json:"repeated,omitempty"` // this alert ID had been accepted before; nothing new was done
 }
+
+// PodLoad is how busy one pod was, as a metric says.
+type PodLoad struct {
+	Pod   string  `json:"pod"`
+	Cores float64 `json:"cores"` // mean CPU over the queried window, in cores
+}
