@@ -19,7 +19,7 @@ func Decide(a Alert) (Action, string) {
 		return ActionRecord, "a test notification: recorded, nothing is profiled"
 	case a.Transition == TransitionRecovered:
 		return ActionResolve, "the monitor recovered"
-	case a.Transition == TransitionUnknown:
+	case a.Transition == TransitionUnknown || a.Transition == "":
 		return ActionRecord, "no monitor transition that profbot knows: a plain event, or a new kind of notification"
 	case a.Transition == TransitionNoData:
 		return ActionRecord, "the monitor has no data: there is no spike to profile"

@@ -1,0 +1,130 @@
+package incident
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Pick is one chosen pod.
+type Pick struct {
+	Target Target
+	Role   Role
+	Why    string // a few plain words
+}
+
+// Ask is what [Choose] is told beside the pods themselves.
+type Ask struct {
+	AlertPod string // the pod the alert names; "" for none
+	Hot      int    // how many hot pods to take; below 1 means 1
+	Control  bool   // also take one cool pod to compare with
+	// Metric names the loads in the explanation; "" means "CPU".
+	Metric string
+	// NoLoads says in plain words why there are no loads; "" when there are.
+	NoLoads string
+}
+
+// Choose picks the pods to profile: the one the alert names, else the hottest
+// by load, else the first by name; with a control, the coolest of the others.
+// The sentence says which and why, for the thread. Loads of pods that are not
+// in pods are ignored: only known pods are ever dialled.
+func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
+	if len(pods) == 0 {
+		return nil, ""
+	}
+	metric := cmp.Or(ask.Metric, "CPU")
+	cores := make(map[string]float64, len(loads))
+	for _, l := range loads {
+		cores[l.Pod] = l.Cores
+	}
+	// The order of choice: by load, pods without a load last, then by name.
+	order := slices.Clone(pods)
+	slices.SortFunc(order, func(a, b Target) int {
+		la, oka := cores[a.Pod]
+		lb, okb := cores[b.Pod]
+		if oka != okb {
+			if oka {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(lb, la), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Namespace, b.Namespace))
+	})
+	load := func(t Target) string {
+		if c, ok := cores[t.Pod]; ok {
+			return fmt.Sprintf("%.2f cores", c)
+		}
+		return "load unknown"
+	}
+
+	var notes []string
+	hot := max(ask.Hot, 1)
+	named := slices.IndexFunc(order, func(t Target) bool { return t.Pod == ask.AlertPod })
+	if ask.AlertPod != "" && named < 0 {
+		notes = append(notes, fmt.Sprintf("the alert names pod %q, which is not a known pod of the service", ask.AlertPod))
+	}
+	known := slices.ContainsFunc(order, func(t Target) bool { _, ok := cores[t.Pod]; return ok })
+	if !known && ask.NoLoads != "" {
+		notes = append(notes, ask.NoLoads)
+	} else if !known {
+		notes = append(notes, metric+" has no data for these pods")
+	}
+
+	var picks []Pick
+	switch {
+	case ask.AlertPod != "" && named >= 0:
+		t := order[named]
+		picks = append(picks, Pick{t, RoleHot, "named by the alert, " + load(t)})
+		order = slices.Delete(order, named, named+1)
+	default:
+		n := min(hot, len(order))
+		for i, t := range order[:n] {
+			why := "first by name, " + load(t)
+			if _, ok := cores[t.Pod]; ok {
+				why = fmt.Sprintf("%s, %s of %d by %s", load(t), ordinal(i), len(pods), metric)
+			}
+			picks = append(picks, Pick{t, RoleHot, why})
+		}
+		order = order[n:]
+	}
+	if ask.Control && len(order) > 0 {
+		// The coolest with a known load; without loads any other pod still
+		// tells whether the pattern is the pod's or the code's.
+		i := len(order) - 1
+		for i > 0 && known {
+			if _, ok := cores[order[i].Pod]; ok {
+				break
+			}
+			i--
+		}
+		t := order[i]
+		why := "another pod of the service, load unknown"
+		if _, ok := cores[t.Pod]; ok {
+			why = load(t) + ", the coolest of the others"
+		}
+		picks = append(picks, Pick{t, RoleControl, why})
+	}
+
+	parts := make([]string, len(picks))
+	for i, p := range picks {
+		parts[i] = fmt.Sprintf("%s (%s: %s)", p.Target.Pod, p.Role, p.Why)
+	}
+	sentence := "chose " + strings.Join(parts, ", ")
+	if len(notes) > 0 {
+		sentence += "; " + strings.Join(notes, "; ")
+	}
+	return picks, sentence
+}
+
+func ordinal(i int) string {
+	switch i {
+	case 0:
+		return "hottest"
+	case 1:
+		return "second"
+	case 2:
+		return "third"
+	}
+	return fmt.Sprintf("%dth", i+1)
+}

@@ -1,0 +1,28 @@
+package incident
+
+import "errors"
+
+// ErrNotFound says that an incident, a report or stored bytes do not exist.
+var ErrNotFound = errors.New("not found")
+
+// ErrLeaseLost says that a lease ran out or was given to another worker.
+var ErrLeaseLost = errors.New("lease lost")
+
+// Unit is a piece of work that one worker at a time may hold: an incident's
+// own progress, or the captures of one of its pods.
+type Unit struct {
+	Incident string
+	Pod      string // "" is the incident itself
+}
+
+// Lease is the right to work on a unit until it runs out.
+type Lease struct {
+	Unit  Unit
+	Token string // proves who holds it
+}
+
+// IdleUnit is a unit with work left that nobody holds.
+type IdleUnit struct {
+	Unit
+	Job int64 // the queue's job last inserted for it; 0 for none
+}

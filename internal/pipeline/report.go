@@ -1,0 +1,151 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/profbot/profbot/internal/analysis"
+	"github.com/profbot/profbot/internal/flame"
+	"github.com/profbot/profbot/internal/incident"
+)
+
+// Names of an incident's drawn blobs.
+const (
+	BlobPicture = "flame.png"
+	BlobFlame   = "flame.html"
+)
+
+// report analyses what was captured, draws it and stores both. Without a CPU
+// profile of a hot pod the incident ends as failed, with every pod's reason.
+func (p *Pipeline) report(ctx context.Context, inc incident.Incident) error {
+	select {
+	case p.analysing <- struct{}{}:
+		defer func() { <-p.analysing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	captures, err := p.Store.Captures(ctx, inc.ID)
+	if err != nil {
+		return err
+	}
+	pods, problems, err := p.load(captures)
+	if err != nil {
+		return err
+	}
+	if len(pods) == 0 {
+		return p.Store.Finish(ctx, inc.ID, nil, "no CPU profile of a hot pod could be used: "+strings.Join(problems, "; "))
+	}
+	opt := analysis.Options{Service: inc.Alert.Key.Service, Thresholds: p.Policy.Thresholds}
+	if p.Policy.Service != nil {
+		opt.AppPrefixes, opt.Routes = p.Policy.Service(inc.Alert.Key.Service, inc.Alert.Key.Env)
+	}
+	res, err := analysis.Analyze(pods, opt)
+	if err != nil {
+		// The same bytes give the same error: trying again would not help.
+		p.Logger.ErrorContext(ctx, "analysis", "incident", inc.ID, "error", err)
+		return p.Store.Finish(ctx, inc.ID, nil, "the profiles could not be analysed: "+err.Error())
+	}
+	res.Report.Notes = append(res.Report.Notes, problems...)
+	if err := p.draw(inc.ID, res); err != nil {
+		return err
+	}
+	p.Logger.InfoContext(ctx, "analysed", "incident", inc.ID, "headline", res.Report.Headline())
+	return p.Store.Finish(ctx, inc.ID, res.Report, "")
+}
+
+// load reads the stored profiles of the pods that have a usable CPU profile.
+// It returns no pods when none of the hot ones has.
+func (p *Pipeline) load(captures []incident.Capture) (pods []analysis.PodProfiles, problems []string, err error) {
+	byPod := map[string]*analysis.PodProfiles{}
+	var order []string
+	for _, c := range captures {
+		if byPod[c.Pod] == nil {
+			byPod[c.Pod] = &analysis.PodProfiles{Pod: c.Pod, Control: c.Role == incident.RoleControl}
+			order = append(order, c.Pod)
+		}
+		if c.Status != incident.CaptureStored {
+			problems = append(problems, fmt.Sprintf("%s of %s: %s", c.Kind, c.Pod, reason(c)))
+			continue
+		}
+		data, err := p.Store.Blob(c.Incident, c.Blob)
+		if err != nil && !errors.Is(err, incident.ErrNotFound) {
+			return nil, nil, err
+		}
+		var prof *profile.Profile
+		if err == nil {
+			prof, err = analysis.Parse(data, p.Policy.MaxRaw)
+		}
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("%s of %s: %v", c.Kind, c.Pod, err))
+			continue
+		}
+		switch pp := byPod[c.Pod]; c.Kind {
+		case incident.KindCPU:
+			pp.CPU = prof
+		case incident.KindAllocsBefore:
+			pp.AllocsBefore = prof
+		case incident.KindAllocsAfter:
+			pp.AllocsAfter = prof
+		case incident.KindGoroutine:
+			pp.Goroutine = prof
+		}
+	}
+	hot := false
+	for _, name := range order {
+		if pp := byPod[name]; pp.CPU != nil {
+			pods = append(pods, *pp)
+			hot = hot || !pp.Control
+		}
+	}
+	if !hot {
+		return nil, problems, nil
+	}
+	return pods, problems, nil
+}
+
+// reason says why a capture failed.
+func reason(c incident.Capture) string {
+	if c.Detail == "" {
+		return string(c.Outcome)
+	}
+	return fmt.Sprintf("%s (%s)", c.Outcome, c.Detail)
+}
+
+// draw stores the flame graph as a picture and as a page.
+func (p *Pipeline) draw(id string, res *analysis.Result) error {
+	opt := flame.Options{Title: res.Report.Headline(), Subtitle: subtitle(res.Report)}
+	for _, e := range res.Report.Flagged() {
+		opt.Highlight = append(opt.Highlight, e.Name)
+	}
+	var png, html bytes.Buffer
+	if err := flame.PNG(&png, res.Tree, opt); err != nil {
+		return fmt.Errorf("draw picture: %w", err)
+	}
+	if err := flame.HTML(&html, res.Tree, opt); err != nil {
+		return fmt.Errorf("draw page: %w", err)
+	}
+	if err := p.Store.PutBlob(id, BlobFlame, html.Bytes()); err != nil {
+		return err
+	}
+	return p.Store.PutBlob(id, BlobPicture, png.Bytes())
+}
+
+// subtitle names what the picture shows: service, pods, samples.
+func subtitle(r *analysis.Report) string {
+	hot := 0
+	for _, pod := range r.Pods {
+		if !pod.Control {
+			hot++
+		}
+	}
+	pods := "1 pod"
+	if hot != 1 {
+		pods = fmt.Sprintf("%d pods", hot)
+	}
+	return fmt.Sprintf("%s, %s, %s of CPU profile, %d samples", r.Service, pods, r.Window.Round(1e9), r.Samples)
+}

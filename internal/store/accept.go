@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/profbot/profbot/internal/incident"
+)
+
+// Accept stores an alert and what becomes of it, in one transaction: a new
+// incident with its first job, the recovery of an open one, or only the
+// reason why nothing is done. When it returns without error the alert is safe
+// and may be acknowledged.
+//
+// An alert whose Source and ID were accepted before changes nothing and gets
+// the receipt of the first delivery with Repeated set. A firing alert of a
+// key and cycle that opened an incident less than coolDown ago joins it.
+func (s *Store) Accept(ctx context.Context, a incident.Alert, coolDown time.Duration, enqueue Enqueue) (incident.Receipt, error) {
+	var rec incident.Receipt
+	err := s.inTx(ctx, "accept alert", func(tx *sql.Tx) error {
+		id := a.Source + "/" + a.ID
+		prev, err := scanDoc[incident.Receipt](tx.QueryRowContext(ctx, `SELECT receipt FROM alert WHERE id = ?`, id))
+		if err == nil {
+			rec, rec.Repeated = prev, true
+			return nil
+		}
+		if !errors.Is(err, incident.ErrNotFound) {
+			return err
+		}
+		rec.Action, rec.Reason = incident.Decide(a)
+		switch rec.Action {
+		case incident.ActionCapture:
+			err = s.openIncident(ctx, tx, a, coolDown, &rec, enqueue)
+		case incident.ActionResolve:
+			err = s.resolveIncident(ctx, tx, a, &rec, enqueue)
+		}
+		if err != nil {
+			return err
+		}
+		doc, err := encode(a)
+		if err != nil {
+			return err
+		}
+		receipt, err := encode(rec)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO alert (id, received, doc, receipt) VALUES (?, ?, ?, ?)`,
+			id, s.now().UnixMilli(), doc, receipt)
+		return err
+	})
+	return rec, err
+}
+
+// openIncident opens an incident for a, or joins a young one of the same cycle.
+func (s *Store) openIncident(ctx context.Context, tx *sql.Tx, a incident.Alert, coolDown time.Duration, rec *incident.Receipt, enqueue Enqueue) error {
+	now := s.now()
+	young, err := scanDoc[incident.Incident](tx.QueryRowContext(ctx,
+		`SELECT doc FROM incident WHERE service = ? AND env = ? AND monitor = ? AND cycle = ? AND opened > ? ORDER BY opened DESC LIMIT 1`,
+		a.Key.Service, a.Key.Env, a.Key.Monitor, a.Cycle, now.Add(-coolDown).UnixMilli()))
+	if err == nil {
+		rec.Action, rec.Incident = incident.ActionRecord, young.ID
+		rec.Reason = fmt.Sprintf("incident %s of the same monitor cycle is younger than the cool-down of %s: joined, not profiled again before %s",
+			young.ID, coolDown, young.Opened.Add(coolDown).UTC().Format(time.RFC3339))
+		return nil
+	}
+	if !errors.Is(err, incident.ErrNotFound) {
+		return err
+	}
+	inc := incident.Incident{
+		ID:     strings.ToLower(rand.Text()[:12]), // 60 random bits: short enough to say aloud
+		Alert:  a,
+		Status: incident.StatusAccepted,
+		Opened: now,
+	}
+	doc, err := encode(inc)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx,
+		`INSERT INTO incident (id, service, env, monitor, cycle, status, opened, doc, rev, told) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, 0)`,
+		inc.ID, a.Key.Service, a.Key.Env, a.Key.Monitor, a.Cycle, inc.Status, now.UnixMilli(), doc); err != nil {
+		return err
+	}
+	rec.Incident = inc.ID
+	return s.enqueue(ctx, tx, incident.Unit{Incident: inc.ID}, enqueue)
+}
+
+// resolveIncident marks the open incident of a's cycle as recovered. Default
+// payloads carry no cycle and no env: an empty one matches any.
+func (s *Store) resolveIncident(ctx context.Context, tx *sql.Tx, a incident.Alert, rec *incident.Receipt, enqueue Enqueue) error {
+	inc, err := scanDoc[incident.Incident](tx.QueryRowContext(ctx,
+		`SELECT doc FROM incident WHERE service = ? AND monitor = ? AND recovered = 0
+		 AND (cycle = ? OR cycle = '' OR ? = '') AND (env = ? OR env = '' OR ? = '') ORDER BY opened DESC LIMIT 1`,
+		a.Key.Service, a.Key.Monitor, a.Cycle, a.Cycle, a.Key.Env, a.Key.Env))
+	if errors.Is(err, incident.ErrNotFound) {
+		rec.Action, rec.Reason = incident.ActionRecord, "the monitor recovered, and no open incident belongs to this cycle"
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	rec.Incident = inc.ID
+	inc.Recovered = s.now()
+	if err := putIncident(ctx, tx, inc); err != nil {
+		return err
+	}
+	return s.enqueue(ctx, tx, incident.Unit{Incident: inc.ID}, enqueue)
+}
+
+// Received is one stored alert with what became of it.
+type Received struct {
+	Alert   incident.Alert   `json:"alert"`
+	Receipt incident.Receipt `json:"receipt"`
+	At      time.Time        `json:"at"`
+}
+
+// Alerts returns the most recent alerts, newest first.
+func (s *Store) Alerts(ctx context.Context, limit int) ([]Received, error) {
+	return queryDocs[Received](ctx, s.db,
+		`SELECT json_object('alert', json(doc), 'receipt', json(receipt), 'at', strftime('%Y-%m-%dT%H:%M:%fZ', received / 1000.0, 'unixepoch'))
+		 FROM alert ORDER BY received DESC, rowid DESC LIMIT ?`, limit)
+}

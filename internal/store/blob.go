@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/profbot/profbot/internal/incident"
+)
+
+// PutBlob stores data under "id/name" so that it is either there whole or
+// not at all, also after a power cut.
+func (s *Store) PutBlob(id, name string, data []byte) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("store blob %q of %q: %w", name, id, err)
+		}
+	}()
+	if err := s.root.MkdirAll(segment(id), 0o700); err != nil {
+		return err
+	}
+	final := blobPath(id, name)
+	temp := final + ".part"
+	f, err := s.root.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := s.root.Rename(temp, final); err != nil {
+		return err
+	}
+	dir, err := s.root.Open(segment(id))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync() // the new name itself
+}
+
+// Blob returns the bytes stored under "id/name", or [incident.ErrNotFound].
+func (s *Store) Blob(id, name string) ([]byte, error) {
+	f, err := s.root.Open(blobPath(id, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read blob %q of %q: %w", name, id, incident.ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read blob %q of %q: %w", name, id, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		return nil, fmt.Errorf("read blob %q of %q: %w", name, id, err)
+	}
+	return b, nil
+}
+
+// Prune deletes alerts and finished incidents opened before t, with everything
+// that belongs to them, and returns how many incidents went.
+func (s *Store) Prune(ctx context.Context, t time.Time) (int, error) {
+	var ids []string
+	err := s.inTx(ctx, "prune", func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `DELETE FROM incident WHERE opened < ? AND status IN ('done', 'failed') AND told = rev RETURNING id`, t.UnixMilli())
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			ids = append(ids, id)
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM alert WHERE received < ?`, t.UnixMilli())
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	// Rows first: a crash here leaves files that nothing names, not rows
+	// whose files are gone.
+	for _, id := range ids {
+		err = errors.Join(err, s.root.RemoveAll(segment(id)))
+	}
+	return len(ids), err
+}
+
+// blobPath is where a blob lies below the blobs folder.
+func blobPath(id, name string) string { return path.Join(segment(id), segment(name)) }
+
+// segment makes a name safe as one path element, different for different
+// names: pod names come from configuration and discovery, and a slash in one
+// must not make a folder.
+func segment(name string) string {
+	if strings.Trim(name, ".") == "" { // "", "." and ".." mean something to a file system
+		return "%" + strings.Repeat("2E", len(name))
+	}
+	return url.PathEscape(name)
+}

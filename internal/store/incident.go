@@ -1,0 +1,165 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/profbot/profbot/internal/analysis"
+	"github.com/profbot/profbot/internal/incident"
+)
+
+// Incident returns one incident and the revision of it that was read, or
+// [incident.ErrNotFound].
+func (s *Store) Incident(ctx context.Context, id string) (incident.Incident, int64, error) {
+	inc, err := scanDoc[incident.Incident](s.db.QueryRowContext(ctx, `SELECT doc FROM incident WHERE id = ?`, id))
+	if err != nil {
+		return inc, 0, fmt.Errorf("read incident %q: %w", id, err)
+	}
+	var rev int64
+	if err := s.db.QueryRowContext(ctx, `SELECT rev FROM incident WHERE id = ?`, id).Scan(&rev); err != nil {
+		return inc, 0, fmt.Errorf("read incident %q: %w", id, err)
+	}
+	return inc, rev, nil
+}
+
+// Incidents returns the most recent incidents, newest first.
+func (s *Store) Incidents(ctx context.Context, limit int) ([]incident.Incident, error) {
+	return queryDocs[incident.Incident](ctx, s.db, `SELECT doc FROM incident ORDER BY opened DESC LIMIT ?`, limit)
+}
+
+// putIncident writes inc and raises its revision.
+func putIncident(ctx context.Context, tx *sql.Tx, inc incident.Incident) error {
+	doc, err := encode(inc)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE incident SET doc = ?, status = ?, recovered = ?, rev = rev + 1 WHERE id = ?`,
+		doc, inc.Status, millis(inc.Recovered), inc.ID)
+	return err
+}
+
+// change reads an incident, lets f change it and writes it, within tx. Other
+// changes (a recovery) may have come since the caller read it, so f must set
+// only what the caller's step decides.
+func change(ctx context.Context, tx *sql.Tx, id string, f func(*incident.Incident)) error {
+	inc, err := scanDoc[incident.Incident](tx.QueryRowContext(ctx, `SELECT doc FROM incident WHERE id = ?`, id))
+	if err != nil {
+		return err
+	}
+	f(&inc)
+	return putIncident(ctx, tx, inc)
+}
+
+// Plan stores which captures an incident needs and queues one job per pod. The
+// incident becomes capturing. Planning an incident that is past
+// [incident.StatusAccepted] does nothing.
+func (s *Store) Plan(ctx context.Context, id, choice string, captures []incident.Capture, enqueue Enqueue) error {
+	return s.inTx(ctx, "plan captures", func(tx *sql.Tx) error {
+		var status incident.Status
+		if err := tx.QueryRowContext(ctx, `SELECT status FROM incident WHERE id = ?`, id).Scan(&status); err != nil {
+			return err
+		}
+		if status != incident.StatusAccepted {
+			return nil
+		}
+		queued := map[string]bool{}
+		for seq, c := range captures {
+			doc, err := encode(c)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `INSERT INTO capture (incident, pod, kind, seq, status, doc) VALUES (?, ?, ?, ?, ?, ?)`,
+				id, c.Pod, c.Kind, seq, c.Status, doc); err != nil {
+				return err
+			}
+			if !queued[c.Pod] {
+				queued[c.Pod] = true
+				if err := s.enqueue(ctx, tx, incident.Unit{Incident: id, Pod: c.Pod}, enqueue); err != nil {
+					return err
+				}
+			}
+		}
+		return change(ctx, tx, id, func(inc *incident.Incident) {
+			inc.Status, inc.Choice = incident.StatusCapturing, choice
+		})
+	})
+}
+
+// Captures returns an incident's captures in the order of the plan.
+func (s *Store) Captures(ctx context.Context, id string) ([]incident.Capture, error) {
+	return queryDocs[incident.Capture](ctx, s.db, `SELECT doc FROM capture WHERE incident = ? ORDER BY seq`, id)
+}
+
+// PutCapture stores the state of one capture. A final state is news for the
+// incident's thread, so the incident's own job is queued with it; the last
+// final state makes the incident reporting.
+func (s *Store) PutCapture(ctx context.Context, c incident.Capture, enqueue Enqueue) error {
+	return s.inTx(ctx, "store capture", func(tx *sql.Tx) error {
+		doc, err := encode(c)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE capture SET doc = ?, status = ? WHERE incident = ? AND pod = ? AND kind = ?`,
+			doc, c.Status, c.Incident, c.Pod, c.Kind); err != nil {
+			return err
+		}
+		if !c.Status.Final() {
+			return nil
+		}
+		var open int
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM capture WHERE incident = ? AND status NOT IN (?, ?)`,
+			c.Incident, incident.CaptureStored, incident.CaptureFailed).Scan(&open); err != nil {
+			return err
+		}
+		if err := change(ctx, tx, c.Incident, func(inc *incident.Incident) {
+			if open == 0 && inc.Status == incident.StatusCapturing {
+				inc.Status = incident.StatusReporting
+			}
+		}); err != nil {
+			return err
+		}
+		return s.enqueue(ctx, tx, incident.Unit{Incident: c.Incident}, enqueue)
+	})
+}
+
+// Finish stores an incident's report (nil when there is none) and its final
+// status. failure is "" for [incident.StatusDone].
+func (s *Store) Finish(ctx context.Context, id string, rep *analysis.Report, failure string) error {
+	return s.inTx(ctx, "finish incident", func(tx *sql.Tx) error {
+		status := incident.StatusDone
+		if rep == nil {
+			status = incident.StatusFailed
+		} else {
+			doc, err := encode(rep)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `INSERT INTO report (incident, doc) VALUES (?, ?) ON CONFLICT (incident) DO UPDATE SET doc = excluded.doc`,
+				id, doc); err != nil {
+				return err
+			}
+		}
+		return change(ctx, tx, id, func(inc *incident.Incident) {
+			inc.Status, inc.Failure, inc.Finished = status, failure, s.now()
+		})
+	})
+}
+
+// Report returns an incident's report, or [incident.ErrNotFound].
+func (s *Store) Report(ctx context.Context, id string) (*analysis.Report, error) {
+	rep, err := scanDoc[*analysis.Report](s.db.QueryRowContext(ctx, `SELECT doc FROM report WHERE incident = ?`, id))
+	if err != nil {
+		return nil, fmt.Errorf("read report of incident %q: %w", id, err)
+	}
+	return rep, nil
+}
+
+// millis is t as stored: 0 for the zero time.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
