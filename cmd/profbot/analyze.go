@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"github.com/profbot/profbot/internal/analysis"
+	"github.com/profbot/profbot/internal/collector"
+	"github.com/profbot/profbot/internal/flame"
+	"github.com/profbot/profbot/internal/incident"
+)
+
+type analyzeCmd struct {
+	Inputs    []string      `arg:"" name:"FILE|URL" help:"CPU profiles, gzipped or not (- is standard input), or addresses of pprof endpoints such as http://10.1.2.3:6060/debug/pprof. Several are taken as pods of one service."`
+	Seconds   time.Duration `help:"How long to sample an address." default:"30s"`
+	Service   string        `help:"Name to put on the report."`
+	AppPrefix []string      `help:"Package prefix of the application, when the guess is wrong." placeholder:"example.com/shop"`
+	PNG       string        `help:"Write the flame graph as a picture to this file; - is standard output." placeholder:"FILE"`
+	HTML      string        `help:"Write the interactive flame graph to this file; - is standard output." placeholder:"FILE"`
+	JSON      string        `help:"Write the report as JSON to this file; - is standard output." placeholder:"FILE"`
+	MaxRaw    int64         `help:"Refuse profiles above this many decompressed bytes." default:"268435456"`
+}
+
+func (c *analyzeCmd) Run(ctx context.Context, s streams) error {
+	toStdout := 0
+	for _, name := range []string{c.PNG, c.HTML, c.JSON} {
+		if name == "-" {
+			toStdout++
+		}
+	}
+	if toStdout > 1 {
+		return errors.New("only one of --png, --html and --json can go to standard output")
+	}
+	var pods []analysis.PodProfiles
+	for _, in := range c.Inputs {
+		pod, err := c.load(ctx, s, in)
+		if err != nil {
+			return err
+		}
+		pods = append(pods, pod)
+	}
+	res, err := analysis.Analyze(pods, analysis.Options{Service: c.Service, AppPrefixes: c.AppPrefix})
+	if err != nil {
+		return err
+	}
+	opt := flame.Options{Title: res.Report.Headline(), Subtitle: c.Service}
+	for _, e := range res.Report.Flagged() {
+		opt.Highlight = append(opt.Highlight, e.Name)
+	}
+	for _, out := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{
+		{c.PNG, func(w io.Writer) error { return flame.PNG(w, res.Tree, opt) }},
+		{c.HTML, func(w io.Writer) error { return flame.HTML(w, res.Tree, opt) }},
+		{c.JSON, func(w io.Writer) error {
+			enc := json.NewEncoder(w)
+			enc.SetIndent("", "  ")
+			return enc.Encode(res.Report)
+		}},
+	} {
+		if err := writeOutput(out.name, s.out, out.write); err != nil {
+			return err
+		}
+	}
+	if toStdout > 0 {
+		return nil // the text would spoil it
+	}
+	return analysis.WriteText(s.out, res.Report)
+}
+
+// writeOutput writes to the named file, whole or not at all; "" writes nothing
+// and "-" writes to stdout.
+func writeOutput(name string, stdout io.Writer, write func(io.Writer) error) error {
+	if name == "" {
+		return nil
+	}
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		return err
+	}
+	if name == "-" {
+		_, err := stdout.Write(b.Bytes())
+		return err
+	}
+	return os.WriteFile(name, b.Bytes(), 0o644)
+}
+
+// load reads one input: a file, standard input, or a running process.
+func (c *analyzeCmd) load(ctx context.Context, s streams, in string) (analysis.PodProfiles, error) {
+	if strings.HasPrefix(in, "http://") || strings.HasPrefix(in, "https://") {
+		return c.pull(ctx, s, in)
+	}
+	var data []byte
+	var err error
+	if in == "-" {
+		data, err = io.ReadAll(io.LimitReader(s.in, c.MaxRaw+1)) // Parse refuses the byte over the limit
+	} else {
+		data, err = readFile(in, c.MaxRaw)
+	}
+	if err != nil {
+		return analysis.PodProfiles{}, err
+	}
+	p, err := analysis.Parse(data, c.MaxRaw)
+	if err != nil {
+		return analysis.PodProfiles{}, fmt.Errorf("%s: %w", in, err)
+	}
+	return analysis.PodProfiles{Pod: filepath.Base(in), CPU: p}, nil
+}
+
+func readFile(name string, limit int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit+1))
+}
+
+// pull takes what profbot itself would take from a pod: allocs, CPU, allocs.
+// The allocs snapshots only sharpen the report, so their failure is a remark.
+func (c *analyzeCmd) pull(ctx context.Context, s streams, addr string) (analysis.PodProfiles, error) {
+	target, err := targetOf(addr)
+	if err != nil {
+		return analysis.PodProfiles{}, err
+	}
+	col, err := collector.New(collector.Options{MaxRawBytes: c.MaxRaw})
+	if err != nil {
+		return analysis.PodProfiles{}, err
+	}
+	get := func(kind incident.Kind) (*profile.Profile, error) {
+		got, err := col.Pull(ctx, target, kind, c.Seconds)
+		if err != nil {
+			return nil, err
+		}
+		return analysis.Parse(got.Data, c.MaxRaw)
+	}
+	pod := analysis.PodProfiles{Pod: target.Pod}
+	if pod.AllocsBefore, err = get(incident.KindAllocsBefore); err != nil {
+		fmt.Fprintf(s.err, "profbot: %s: no allocs profile: %v\n", target.Pod, err)
+	}
+	fmt.Fprintf(s.err, "profbot: sampling %s for %s\n", target.Pod, c.Seconds)
+	if pod.CPU, err = get(incident.KindCPU); err != nil {
+		return pod, fmt.Errorf("%s: %w", target.Pod, err)
+	}
+	if pod.AllocsBefore != nil {
+		if pod.AllocsAfter, err = get(incident.KindAllocsAfter); err != nil {
+			fmt.Fprintf(s.err, "profbot: %s: no second allocs profile: %v\n", target.Pod, err)
+		}
+	}
+	return pod, nil
+}
+
+// targetOf makes a target of the address that a person gave: a process
+// ("http://host:6060"), its pprof index, or one of the profiles below it.
+func targetOf(addr string) (incident.Target, error) {
+	u, err := url.Parse(addr)
+	if err != nil || u.Host == "" {
+		return incident.Target{}, fmt.Errorf("%q is no address such as http://10.1.2.3:6060/debug/pprof", addr)
+	}
+	t := incident.Target{Service: u.Host, Pod: u.Host}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		t.Authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
+		u.User = nil
+	}
+	u.RawQuery, u.Fragment = "", ""
+	u.Path = strings.TrimRight(u.Path, "/")
+	for _, name := range []string{"/profile", "/allocs", "/heap", "/goroutine"} {
+		u.Path = strings.TrimSuffix(u.Path, name)
+	}
+	if u.Path == "" {
+		u.Path = "/debug/pprof"
+	}
+	t.URL = u.String()
+	return t, nil
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/profbot/profbot/internal/webhook"
+)
+
+type triggerCmd struct {
+	Service    string `help:"Service tag of the alert." required:"" placeholder:"live-api"`
+	Env        string `help:"Env tag of the alert." default:"prod"`
+	Pod        string `help:"Pod that the alert names; none by default, so that profbot chooses."`
+	Namespace  string `help:"Kubernetes namespace of the alert."`
+	Monitor    string `help:"Monitor id." default:"1234"`
+	Transition string `help:"What the monitor did: ${enum}." enum:"triggered,re-triggered,warn,no-data,recovered,test" default:"triggered"`
+	Cycle      string `help:"Alert cycle key; the same one joins or resolves an earlier alert. Default: a new one for a firing alert, the monitor's last for none."`
+	Default    bool   `help:"Send Datadog's default payload instead of the template in deploy/datadog."`
+	Form       bool   `help:"Send the payload form-encoded."`
+	URL        string `help:"profbot's public address." default:"http://127.0.0.1:8080" env:"PROFBOT_URL"`
+	Token      string `help:"One of webhook.tokens." env:"PROFBOT_WEBHOOK_TOKEN" placeholder:"TOKEN"`
+	Print      bool   `help:"Print the request without its secret instead of sending it."`
+}
+
+func (c *triggerCmd) Run(ctx context.Context, s streams) error {
+	cycle := c.Cycle
+	if cycle == "" {
+		// A cycle that depends on the monitor alone would be swallowed by the
+		// cool-down the second time; a recovery must find its alert.
+		cycle = strings.ToLower(rand.Text()[:16])
+		if c.Transition == "recovered" {
+			return errors.New("trigger --transition=recovered needs --cycle, printed by the trigger that fired")
+		}
+	}
+	e := webhook.Example{
+		Service: c.Service, Env: c.Env, Namespace: c.Namespace, Pod: c.Pod, Monitor: c.Monitor,
+		MonitorName: "CPU is high on " + c.Service, Transition: c.Transition, Cycle: cycle,
+		Value: "0.93", Threshold: "0.90", At: time.Now(), DefaultPayload: c.Default, Form: c.Form,
+		EventID: fmt.Sprint(time.Now().UnixNano()),
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, errors.New("no answer within 20s"))
+	defer cancel()
+	req, err := e.Request(ctx, strings.TrimSuffix(c.URL, "/")+"/webhooks/datadog", c.Token)
+	if err != nil {
+		return err
+	}
+	if c.Print {
+		return printRequest(s.out, req)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return fmt.Errorf("send the alert to %s: %w", c.URL, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	fmt.Fprintf(s.out, "%s %s\n", resp.Status, strings.TrimSpace(string(body)))
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized:
+		return errors.New("the token was refused: give one of webhook.tokens with --token or PROFBOT_WEBHOOK_TOKEN")
+	case resp.StatusCode >= 300:
+		return &exitError{code: 1}
+	}
+	fmt.Fprintf(s.out, "cycle %s (profbot trigger --service=%s --env=%s --monitor=%s --transition=recovered --cycle=%s ends it)\n", cycle, c.Service, c.Env, c.Monitor, cycle)
+	return nil
+}
+
+func printRequest(w io.Writer, req *http.Request) error {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s %s\n", req.Method, req.URL)
+	if req.Header.Get("Authorization") != "" {
+		req.Header.Set("Authorization", "Bearer [redacted]")
+	}
+	if err := req.Header.Write(w); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "\n%s\n", body)
+	return err
+}
