@@ -1,0 +1,212 @@
+package analysis
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/pprof/profile"
+)
+
+// PodProfiles are the profiles of one pod. CPU is required; the others sharpen
+// the report and may be nil.
+type PodProfiles struct {
+	Pod     string
+	Control bool // a cool pod to compare with: not part of the shares
+	CPU     *profile.Profile
+	// AllocsBefore and AllocsAfter are the cumulative allocs profiles from
+	// before and after the CPU profile; they are subtracted here.
+	AllocsBefore, AllocsAfter *profile.Profile
+	Goroutine                 *profile.Profile
+}
+
+// Options tune an analysis. The zero value is right for most services.
+type Options struct {
+	Service    string
+	Thresholds Thresholds
+	// AppPrefixes are the package path prefixes of the application; empty
+	// means that they are found from the profile.
+	AppPrefixes []string
+	// Routes names handlers: the end of a handler's full name, such as
+	// "(*API).LiveList", to what people call it, such as "GET /live/list".
+	Routes map[string]string
+}
+
+// Result is a report with what a flame graph draws.
+type Result struct {
+	Report  *Report
+	Tree    *Tree // CPU of the hot pods
+	Control *Tree // CPU of the control pods; nil without one
+}
+
+// Analyze makes the report. Pods whose CPU profile is missing or empty are
+// left out with a note. It fails when no hot pod has a CPU profile, or when
+// what is given as one is none.
+func Analyze(pods []PodProfiles, opt Options) (*Result, error) {
+	opt.Thresholds = opt.Thresholds.withDefaults()
+	t := newFuncs()
+	rep := &Report{Version: ReportVersion, Service: opt.Service}
+
+	var cpu, control, allocs, goroutines []*stack
+	perPod := map[int][]*stack{}
+	for _, p := range pods {
+		if p.CPU == nil {
+			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: no CPU profile", p.Pod))
+			continue
+		}
+		stacks, total, err := cpuStacks(t, p.CPU)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", cmp.Or(p.Pod, "profile"), err)
+		}
+		pod := Pod{Name: p.Pod, Control: p.Control, CPU: total, Window: time.Duration(p.CPU.DurationNanos)}
+		for _, s := range stacks {
+			pod.Samples += s.value
+		}
+		if pod.Window > 0 {
+			pod.Cores = pod.CPU.Seconds() / pod.Window.Seconds()
+		}
+		if pod.Samples == 0 {
+			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: the CPU profile has no samples: the process was idle", p.Pod))
+		}
+		perPod[len(rep.Pods)] = stacks
+		rep.Pods = append(rep.Pods, pod)
+		if p.Control {
+			control = append(control, stacks...)
+			continue
+		}
+		cpu = append(cpu, stacks...)
+		rep.Samples += pod.Samples
+		rep.CPU += pod.CPU
+		rep.Window = max(rep.Window, pod.Window)
+		allocs = append(allocs, allocStacks(t, p.AllocsBefore, p.AllocsAfter)...)
+		if p.Goroutine != nil {
+			goroutines = append(goroutines, t.stacks(p.Goroutine, func(s *profile.Sample) int64 { return s.Value[0] })...)
+		}
+	}
+	if !slices.ContainsFunc(rep.Pods, func(p Pod) bool { return !p.Control }) {
+		return nil, errors.New("no CPU profile to analyse")
+	}
+	classifyAll(t, slices.Concat(cpu, control), opt.AppPrefixes)
+
+	a := attribute(cpu, allocs, opt.Routes)
+	if len(control) > 0 {
+		attribute(control, nil, opt.Routes)
+	}
+	for _, s := range slices.Concat(cpu, control, allocs) {
+		from := s.handler
+		if s.end == nil {
+			from = 0
+		}
+		s.work = workOf(s, from)
+	}
+	c := newCounts(rep, gather(cpu, allocs))
+	for _, s := range cpu {
+		c.add(s)
+	}
+	c.gc(allocs)
+	c.inside(goroutines)
+	c.finish(opt.Thresholds)
+	for i := range rep.Pods {
+		var decode int64
+		for _, s := range perPod[i] {
+			if s.work.dir == Decode && !s.work.io {
+				decode += s.value
+			}
+		}
+		rep.Pods[i].Decode = share(decode, rep.Pods[i].Samples)
+	}
+	if a.labels == "" && len(rep.Endpoints) > 0 {
+		rep.Notes = append(rep.Notes, "Endpoints are told from stacks: profiler labels would name the routes.")
+	}
+	res := &Result{Report: rep, Tree: buildTree(cpu, rep)}
+	if len(control) > 0 {
+		res.Control = buildTree(control, rep)
+	}
+	return res, nil
+}
+
+// cpuStacks reads a CPU profile: stacks by samples, and the CPU time of all.
+func cpuStacks(t *funcs, p *profile.Profile) ([]*stack, time.Duration, error) {
+	nanos := sampleIndex(p, "cpu")
+	if nanos < 0 {
+		return nil, 0, fmt.Errorf("not a CPU profile: it holds %s", sampleTypes(p))
+	}
+	count := sampleIndex(p, "samples", "sample")
+	period := p.Period
+	if period <= 0 {
+		period = 10_000_000 // Go's 100 Hz
+	}
+	var total int64
+	stacks := t.stacks(p, func(s *profile.Sample) int64 {
+		total += s.Value[nanos]
+		if count >= 0 {
+			return s.Value[count]
+		}
+		return (s.Value[nanos] + period/2) / period
+	})
+	return stacks, time.Duration(total), nil
+}
+
+// allocStacks reads the bytes allocated between two cumulative profiles, or
+// since the start of the process when there is only one.
+func allocStacks(t *funcs, before, after *profile.Profile) []*stack {
+	if after == nil {
+		after, before = before, nil
+	}
+	if after == nil {
+		return nil
+	}
+	read := func(p *profile.Profile) []*stack {
+		i := sampleIndex(p, "alloc_space")
+		if i < 0 {
+			return nil
+		}
+		return t.stacks(p, func(s *profile.Sample) int64 { return s.Value[i] })
+	}
+	stacks := read(after)
+	if before == nil {
+		return stacks
+	}
+	base := map[string]int64{}
+	var key []byte
+	for _, s := range read(before) {
+		key = stackKey(key[:0], s)
+		base[string(key)] += s.value
+	}
+	out := stacks[:0]
+	for _, s := range stacks {
+		key = stackKey(key[:0], s)
+		b := base[string(key)]
+		base[string(key)] = max(0, b-s.value)
+		if s.value -= b; s.value > 0 {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// stackKey appends what identifies a stack's frames.
+func stackKey(b []byte, s *stack) []byte {
+	for _, f := range s.frames {
+		b = binary.AppendVarint(b, int64(f.fn.id))
+		b = binary.AppendVarint(b, f.line)
+	}
+	return b
+}
+
+// classifyAll decides what every function is.
+func classifyAll(t *funcs, cpu []*stack, prefixes []string) {
+	weight := map[*fn]int64{}
+	for _, s := range cpu {
+		for _, f := range s.frames {
+			weight[f.fn] += s.value
+		}
+	}
+	a := findApps(t.all, weight, prefixes)
+	for _, f := range t.all {
+		a.classify(f)
+	}
+}

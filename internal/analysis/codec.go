@@ -1,0 +1,217 @@
+package analysis
+
+import (
+	"regexp"
+	"strings"
+)
+
+// codec is one serialization format's implementation.
+type codec struct {
+	name     string
+	prefixes []string  // package paths: the package itself and what lies below it
+	always   Direction // for packages that only go one way
+}
+
+// codecs is the table of codec packages. The first match wins, so more
+// specific prefixes stand before those they begin with. Only packages stand
+// here: generated methods in the application's own packages are told by name
+// (see generatedCodec), and a function that merely sounds like a codec is
+// listed as suspected and never counted.
+var codecs = []*codec{
+	{name: "encoding/json", prefixes: []string{"encoding/json"}},
+	{name: "go-json-experiment", prefixes: []string{"github.com/go-json-experiment/json"}},
+	{name: "jsoniter", prefixes: []string{"github.com/json-iterator/go", "github.com/modern-go/reflect2"}},
+	{name: "sonic", prefixes: []string{"github.com/bytedance/sonic"}},
+	{name: "goccy/go-json", prefixes: []string{"github.com/goccy/go-json"}},
+	{name: "segmentio/encoding", prefixes: []string{"github.com/segmentio/encoding"}},
+	{name: "easyjson", prefixes: []string{"github.com/mailru/easyjson/jlexer"}, always: Decode},
+	{name: "easyjson", prefixes: []string{"github.com/mailru/easyjson/jwriter"}, always: Encode},
+	{name: "easyjson", prefixes: []string{"github.com/mailru/easyjson"}},
+	{name: "ffjson", prefixes: []string{"github.com/pquerna/ffjson"}},
+	{name: "gojay", prefixes: []string{"github.com/francoispqt/gojay"}},
+	{name: "jettison", prefixes: []string{"github.com/wI2L/jettison"}, always: Encode},
+	{name: "simdjson", prefixes: []string{"github.com/minio/simdjson-go"}, always: Decode},
+	{name: "fastjson", prefixes: []string{"github.com/valyala/fastjson"}},
+	{name: "gjson", prefixes: []string{"github.com/tidwall/gjson"}, always: Decode},
+	{name: "sjson", prefixes: []string{"github.com/tidwall/sjson"}, always: Encode},
+	{name: "jsonparser", prefixes: []string{"github.com/buger/jsonparser"}, always: Decode},
+	{name: "ugorji", prefixes: []string{"github.com/ugorji/go/codec"}},
+	{name: "protojson", prefixes: []string{"google.golang.org/protobuf/encoding/protojson", "google.golang.org/protobuf/internal/encoding/json",
+		"github.com/golang/protobuf/jsonpb", "github.com/gogo/protobuf/jsonpb"}},
+	{name: "protobuf", prefixes: []string{"google.golang.org/protobuf/proto", "google.golang.org/protobuf/internal/impl",
+		"google.golang.org/protobuf/encoding", "google.golang.org/protobuf/internal/encoding", "github.com/golang/protobuf/proto",
+		"google.golang.org/grpc/encoding/proto"}},
+	{name: "gogo/protobuf", prefixes: []string{"github.com/gogo/protobuf"}},
+	{name: "vtprotobuf", prefixes: []string{"github.com/planetscale/vtprotobuf"}},
+	{name: "csproto", prefixes: []string{"github.com/CrowdStrike/csproto"}},
+	{name: "msgpack", prefixes: []string{"github.com/vmihailenco/msgpack", "gopkg.in/vmihailenco/msgpack", "github.com/shamaton/msgpack",
+		"github.com/hashicorp/go-msgpack"}},
+	{name: "msgp", prefixes: []string{"github.com/tinylib/msgp"}},
+	{name: "gob", prefixes: []string{"encoding/gob"}},
+	{name: "cbor", prefixes: []string{"github.com/fxamacker/cbor"}},
+	{name: "yaml", prefixes: []string{"gopkg.in/yaml.v2", "gopkg.in/yaml.v3", "go.yaml.in/yaml", "github.com/goccy/go-yaml", "sigs.k8s.io/yaml"}},
+	{name: "encoding/xml", prefixes: []string{"encoding/xml"}},
+	{name: "encoding/csv", prefixes: []string{"encoding/csv"}},
+	{name: "encoding/binary", prefixes: []string{"encoding/binary"}},
+	{name: "encoding/asn1", prefixes: []string{"encoding/asn1"}},
+	{name: "toml", prefixes: []string{"github.com/pelletier/go-toml", "github.com/BurntSushi/toml"}},
+	{name: "bson", prefixes: []string{"go.mongodb.org/mongo-driver/bson", "go.mongodb.org/mongo-driver/v2/bson", "go.mongodb.org/mongo-driver/x/bsonx",
+		"go.mongodb.org/mongo-driver/v2/x/bsonx", "gopkg.in/mgo.v2/bson", "github.com/globalsign/mgo/bson"}},
+	{name: "thrift", prefixes: []string{"github.com/apache/thrift/lib/go/thrift", "github.com/cloudwego/gopkg/protocol", "github.com/cloudwego/frugal"}},
+	{name: "avro", prefixes: []string{"github.com/hamba/avro", "github.com/linkedin/goavro"}},
+	{name: "capnp", prefixes: []string{"capnproto.org/go/capnp", "zombiezen.com/go/capnproto2"}},
+	{name: "flatbuffers", prefixes: []string{"github.com/google/flatbuffers"}},
+	{name: "arrow ipc", prefixes: []string{"github.com/apache/arrow/go/arrow/ipc", "github.com/apache/arrow-go/v18/arrow/ipc"}},
+	{name: "parquet", prefixes: []string{"github.com/parquet-go/parquet-go", "github.com/segmentio/parquet-go", "github.com/xitongsys/parquet-go"}},
+	{name: "mapstructure", prefixes: []string{"github.com/mitchellh/mapstructure", "github.com/go-viper/mapstructure"}, always: Decode},
+	{name: "k8s serializer", prefixes: []string{"k8s.io/apimachinery/pkg/runtime/serializer"}},
+	{name: "prometheus text", prefixes: []string{"github.com/prometheus/common/expfmt"}},
+}
+
+// compressors are counted as compression wherever they occur.
+var compressors = []*codec{
+	{name: "compress", prefixes: []string{"compress"}},
+	{name: "klauspost/compress", prefixes: []string{"github.com/klauspost/compress", "github.com/klauspost/pgzip"}},
+	{name: "snappy", prefixes: []string{"github.com/golang/snappy"}},
+	{name: "lz4", prefixes: []string{"github.com/pierrec/lz4"}},
+	{name: "brotli", prefixes: []string{"github.com/andybalholm/brotli"}},
+	{name: "zstd", prefixes: []string{"github.com/DataDog/zstd", "github.com/valyala/gozstd"}},
+}
+
+// match reports whether a package is one of the codec's or below one.
+// Versions count as below: ".../msgpack/v5", and "arrow/v14".
+func (c *codec) match(pkg string) bool {
+	for _, p := range c.prefixes {
+		if under(pkg, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// under reports whether pkg is p or lies below it.
+func under(pkg, p string) bool {
+	return strings.HasPrefix(pkg, p) && (len(pkg) == len(p) || pkg[len(p)] == '/')
+}
+
+func codecOf(pkg string) *codec {
+	for _, c := range codecs {
+		if c.match(pkg) {
+			return c
+		}
+	}
+	return nil
+}
+
+func compressorOf(pkg string) *codec {
+	for _, c := range compressors {
+		if c.match(pkg) {
+			return c
+		}
+	}
+	return nil
+}
+
+// notCodec are functions in codec packages that are set-up and not work.
+var notCodec = regexp.MustCompile(`\(\*Properties\)|\.init\b|^init|[Rr]egister|legacyLoad|[Dd]escriptor|\(\*weakMessage|pretouch|Pretouch`)
+
+var (
+	decodes = regexp.MustCompile(`(?i)unmarshal|decod|deserializ`)
+	encodes = regexp.MustCompile(`(?i)marshal|encod|serializ`)
+	reads   = regexp.MustCompile(`(?i)parse|read|scan|get|lexer|unpack|consume|unquote|valid`)
+	writes  = regexp.MustCompile(`(?i)append|write|format|print|size|emit|pack|compact|indent`)
+)
+
+// direction tells from a function's name which way a codec goes; "" when the
+// name does not say, and the next frame down is asked. "Unmarshal" holds
+// "marshal", so decoding is tried first.
+func direction(sym string) Direction {
+	switch {
+	case decodes.MatchString(sym):
+		return Decode
+	case encodes.MatchString(sym):
+		return Encode
+	case reads.MatchString(sym):
+		return Decode
+	case writes.MatchString(sym):
+		return Encode
+	}
+	return ""
+}
+
+// Generated and interface methods that stand in the application's packages.
+// The first table's names say which codec they are; the second's mean a codec
+// only in a generated file.
+var (
+	generatedNames = map[string]struct {
+		codec string
+		dir   Direction
+	}{
+		"UnmarshalJSON": {"encoding/json", Decode}, "MarshalJSON": {"encoding/json", Encode},
+		"UnmarshalJSONFrom": {"encoding/json", Decode}, "MarshalJSONTo": {"encoding/json", Encode},
+		"UnmarshalEasyJSON": {"easyjson", Decode}, "MarshalEasyJSON": {"easyjson", Encode},
+		"UnmarshalJSONObject": {"gojay", Decode}, "MarshalJSONObject": {"gojay", Encode},
+		"UnmarshalMsg": {"msgp", Decode}, "DecodeMsg": {"msgp", Decode}, "MarshalMsg": {"msgp", Encode}, "EncodeMsg": {"msgp", Encode},
+		"DecodeMsgpack": {"msgpack", Decode}, "EncodeMsgpack": {"msgpack", Encode},
+		"UnmarshalVT": {"vtprotobuf", Decode}, "UnmarshalVTUnsafe": {"vtprotobuf", Decode},
+		"MarshalVT": {"vtprotobuf", Encode}, "MarshalToVT": {"vtprotobuf", Encode}, "MarshalToSizedBufferVT": {"vtprotobuf", Encode},
+		"MarshalToSizedBuffer": {"gogo/protobuf", Encode}, "XXX_Unmarshal": {"protobuf", Decode}, "XXX_Marshal": {"protobuf", Encode},
+		"UnmarshalBSON": {"bson", Decode}, "MarshalBSON": {"bson", Encode}, "UnmarshalBSONValue": {"bson", Decode}, "MarshalBSONValue": {"bson", Encode},
+		"GobDecode": {"gob", Decode}, "GobEncode": {"gob", Encode},
+		"UnmarshalCBOR": {"cbor", Decode}, "MarshalCBOR": {"cbor", Encode},
+		"UnmarshalYAML": {"yaml", Decode}, "MarshalYAML": {"yaml", Encode},
+		"UnmarshalXML": {"encoding/xml", Decode}, "MarshalXML": {"encoding/xml", Encode},
+		"CodecDecodeSelf": {"ugorji", Decode}, "CodecEncodeSelf": {"ugorji", Encode},
+	}
+	generatedDirs = map[string]Direction{
+		"Unmarshal": Decode, "Decode": Decode, "Read": Decode, "FastRead": Decode,
+		"Marshal": Encode, "MarshalTo": Encode, "Encode": Encode, "Write": Encode, "FastWrite": Encode, "FastWriteNocopy": Encode, "Size": Encode,
+	}
+	generatedFiles = []struct{ suffix, codec string }{
+		{"_vtproto.pb.go", "vtprotobuf"}, {".pb.fm.go", "csproto"}, {".pb.go", "gogo/protobuf"}, {"_easyjson.go", "easyjson"}, {"_ffjson.go", "ffjson"},
+		{".msgp.go", "msgp"}, {"_codecgen.go", "ugorji"}, {"_gen.go", "msgp"}, {"_gen_msgp.go", "msgp"}, {"-gen.go", "thrift"}, {"-consts.go", "thrift"},
+	}
+	easyjsonFunc = regexp.MustCompile(`^easyjson[0-9A-Fa-f]+(Decode|Encode)`)
+)
+
+// byName finds the codec of that name, or makes it.
+func byName(name string) *codec {
+	for _, c := range codecs {
+		if c.name == name && c.always == "" {
+			return c
+		}
+	}
+	return &codec{name: name}
+}
+
+// generatedCodec tells a generated method from its name and file.
+func generatedCodec(f *fn) (*codec, Direction) {
+	if m := easyjsonFunc.FindStringSubmatch(f.sym); m != nil {
+		return byName("easyjson"), Direction(strings.ToLower(m[1]))
+	}
+	if !strings.HasPrefix(f.sym, "(") && !strings.Contains(f.sym, ".") {
+		return nil, "" // a plain function: methods only
+	}
+	if g, ok := generatedNames[f.last]; ok {
+		return byName(g.codec), g.dir
+	}
+	if dir, ok := generatedDirs[f.last]; ok {
+		for _, g := range generatedFiles {
+			if strings.HasSuffix(f.file, g.suffix) {
+				return byName(g.codec), dir
+			}
+		}
+	}
+	return nil, ""
+}
+
+// soundsLike matches names that suggest a codec, for the list of suspects.
+var soundsLike = regexp.MustCompile(`(?i)^(un)?marshal|unmarshal$|marshal$|^(en|de)code|(en|de)code$|^(de)?seriali[sz]e|decoder\)|encoder\)`)
+
+// notSuspect are packages whose decoding is not of values: protocol framing,
+// text and image encodings, drivers, loggers.
+var notSuspect = regexp.MustCompile(`hpack|unicode|encoding/(base64|hex|base32|pem|ascii85)|^image|/pgx|lib/pq|go-sql-driver|zap|zerolog|logrus|smithy|^net|^runtime|^crypto|caddyhttp/encode|golang.org/x/(net|text|crypto)|websocket`)
+
+func suspected(f *fn) bool {
+	return f.codec == nil && f.origin != originStd && soundsLike.MatchString(f.last) && !notSuspect.MatchString(f.pkg)
+}

@@ -1,0 +1,16 @@
+// Package analysis turns Go profiles into a [Report]: which endpoint burns the
+// CPU, how much of that decodes or encodes, where the decoded bytes came from,
+// and what to do about it.
+//
+// [Analyze] is the whole of it, and a pure function. On the way a profile
+// becomes stacks of interned functions (stack.go), every stack gets an
+// endpoint (endpoint.go, after labels, generated RPC glue, the dispatch spine,
+// and the handler that spawned it), then what it was doing (codec.go,
+// category.go), and every place that decodes gets the source of its bytes
+// (source.go). The allocs profiles lend their stacks as evidence and their
+// bytes to share out the background GC (gc.go). Counting makes the report
+// (count.go), thresholds make the verdicts (verdict.go).
+//
+// Every share carries its number of samples and its 95 % interval: a profile
+// is a sample, and a small one says little.
+package analysis

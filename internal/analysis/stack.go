@@ -1,0 +1,220 @@
+package analysis
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/google/pprof/profile"
+)
+
+// fn is one function as the analysis knows it, interned: two frames of the
+// same function share one fn, and everything derived from the name is derived
+// once. Fields below the line are filled by classify.
+type fn struct {
+	id   int    // place in funcs.all
+	name string // type parameters dropped, %2e decoded: "encoding/json.(*Decoder).Decode"
+	pkg  string // "encoding/json"; "" for symbols without one, which are the runtime's
+	sym  string // the name after the package: "(*Decoder).Decode"
+	last string // the last element of sym that is not a closure's: "Decode"
+	base string // name without closure suffixes: what a goroutine's closure was made in
+	file string
+	line int64 // of the function's start
+
+	origin   origin
+	category Category // of a frame that is in no codec
+	codec    *codec   // nil when it belongs to none
+	dir      Direction
+	source   *source // nil unless bytes enter the process or leave a store here
+	flags    flags
+}
+
+// origin says whose code a function is.
+type origin uint8
+
+const (
+	originStd origin = iota
+	originThird
+	originApp
+)
+
+// flags are yes-or-no facts that several rules ask for.
+type flags uint16
+
+const (
+	isClosure    flags = 1 << iota // a function literal
+	isDispatcher                   // calls the next handler: see endpoint.go
+	isServer                       // framework or transport code that is never a handler
+	isServerRoot                   // marks a goroutine that serves requests
+	isIO                           // below a codec it makes the sample I/O
+	isAlloc                        // allocation or GC assist
+	isGCRoot                       // root of background GC work
+	isLogging                      // a logger: what it encodes is not a reply
+	isRPCGlue                      // generated code that names service and method
+)
+
+func (f *fn) has(x flags) bool { return f.flags&x != 0 }
+
+// frame is one line of a function on a stack. Inlined calls are frames too.
+type frame struct {
+	fn   *fn
+	line int64
+}
+
+// stack is one distinct call stack with labels, root first.
+type stack struct {
+	frames []frame
+	value  int64 // samples, bytes or goroutines
+	// votes is the stack's weight where stacks of different profiles are
+	// counted together: its samples in a CPU profile, 1 elsewhere.
+	votes  int64
+	labels map[string][]string
+	// truncated: the runtime cut the root off, and no complete stack told it.
+	truncated bool
+
+	// Set by attribution. end is the endpoint, nil outside endpoints; other
+	// names the remainder then. handler is the index of the handler's frame,
+	// or of the first frame that is the endpoint's when the stack has no
+	// handler; len(frames) when nothing is.
+	end     *endpoint
+	other   string
+	handler int
+
+	work work
+}
+
+// funcs interns functions over all profiles of one analysis.
+type funcs struct {
+	byKey map[[2]string]*fn
+	all   []*fn
+}
+
+func newFuncs() *funcs { return &funcs{byKey: map[[2]string]*fn{}} }
+
+var (
+	// closureTail is what the compiler appends for function literals and
+	// wrappers: ".func1", ".func1.2", ".gowrap1", ".deferwrap2", "-range1", "-fm".
+	closureTail = regexp.MustCompile(`(?:\.func\d+|\.gowrap\d+|\.deferwrap\d+|-range\d+|-fm|\.\d+)+$`)
+	// initTail numbers the init functions and the package's own literals.
+	globTail = regexp.MustCompile(`^(?:glob\.|init\.\d+|init)$`)
+)
+
+func (t *funcs) intern(f *profile.Function) *fn {
+	name := f.Name
+	if name == "" {
+		name = f.SystemName
+	}
+	key := [2]string{name, f.Filename}
+	if x := t.byKey[key]; x != nil {
+		return x
+	}
+	x := newFn(name, f.Filename, f.StartLine)
+	x.id = len(t.all)
+	t.byKey[key] = x
+	t.all = append(t.all, x)
+	return x
+}
+
+func newFn(name, file string, line int64) *fn {
+	x := &fn{name: cleanName(name), file: file, line: line}
+	x.pkg, x.sym = splitName(x.name)
+	x.base = x.name
+	if loc := closureTail.FindStringIndex(x.name); loc != nil && loc[0] > 0 {
+		x.base = x.name[:loc[0]]
+		x.flags |= isClosure
+	}
+	_, sym := splitName(x.base)
+	if i := strings.LastIndexByte(sym, '.'); i >= 0 {
+		sym = sym[i+1:]
+	}
+	x.last = sym
+	return x
+}
+
+// cleanName drops type parameters ("[...]", "[go.shape.int]": any instance's
+// may be reported, golang/go#64528) and decodes the linker's escape of a dot
+// in the last path element ("gopkg.in/yaml%2ev3").
+func cleanName(s string) string {
+	if strings.Contains(s, "%2e") {
+		s = strings.ReplaceAll(s, "%2e", ".")
+	}
+	if strings.IndexByte(s, '[') < 0 {
+		return s
+	}
+	var b strings.Builder
+	depth := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '[':
+			depth++
+		case c == ']':
+			depth = max(0, depth-1)
+		case depth == 0:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// splitName cuts "example.com/a/b.(*T).M" into "example.com/a/b" and "(*T).M".
+func splitName(s string) (pkg, sym string) {
+	// A receiver may hold a path of its own; the package ends before it.
+	end := len(s)
+	if i := strings.IndexByte(s, '('); i >= 0 {
+		end = i
+	}
+	slash := strings.LastIndexByte(s[:end], '/')
+	rest := s[slash+1:]
+	// Versions in the last element hold dots: "gopkg.in/yaml.v3.Unmarshal".
+	dot := strings.IndexByte(rest, '.')
+	if dot < 0 {
+		return "", s
+	}
+	if m := versioned.FindStringIndex(rest); m != nil {
+		dot = m[1] - 1
+	}
+	return s[:slash+1+dot], rest[dot+1:]
+}
+
+// versioned matches the last element of a gopkg.in path: "yaml.v3.".
+var versioned = regexp.MustCompile(`^[^.]+\.v\d+\.`)
+
+// stacks reads a profile's stacks, root first. value picks the sample value.
+// Samples whose value is 0 are left out.
+func (t *funcs) stacks(p *profile.Profile, value func(*profile.Sample) int64) []*stack {
+	byFunc := make(map[*profile.Function]*fn, len(p.Function))
+	for _, f := range p.Function {
+		byFunc[f] = t.intern(f)
+	}
+	unknown := t.intern(&profile.Function{Name: "(unknown)"})
+	out := make([]*stack, 0, len(p.Sample))
+	for _, s := range p.Sample {
+		v := value(s)
+		if v == 0 {
+			continue
+		}
+		n := 0
+		for _, l := range s.Location {
+			n += max(1, len(l.Line))
+		}
+		st := &stack{frames: make([]frame, 0, n), value: v, votes: 1, labels: s.Label}
+		for i := len(s.Location) - 1; i >= 0; i-- {
+			l := s.Location[i]
+			if len(l.Line) == 0 {
+				st.frames = append(st.frames, frame{fn: unknown})
+			}
+			// Within a location the last line is the caller, the first the
+			// innermost inlined call.
+			for j := len(l.Line) - 1; j >= 0; j-- {
+				f := byFunc[l.Line[j].Function]
+				if f == nil {
+					f = unknown
+				}
+				st.frames = append(st.frames, frame{f, l.Line[j].Line})
+			}
+		}
+		if len(st.frames) > 0 {
+			out = append(out, st)
+		}
+	}
+	return out
+}
