@@ -1,0 +1,121 @@
+package flame
+
+import (
+	"fmt"
+	"image"
+	"sync"
+
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/gofont/gobold"
+	"golang.org/x/image/font/gofont/goregular"
+	"golang.org/x/image/font/opentype"
+	"golang.org/x/image/math/fixed"
+)
+
+// fonts parses the embedded fonts once. Parsed fonts may be shared; faces may not.
+var fonts = sync.OnceValues(func() ([2]*opentype.Font, error) {
+	regular, err := opentype.Parse(goregular.TTF)
+	if err != nil {
+		return [2]*opentype.Font{}, fmt.Errorf("parse font: %w", err)
+	}
+	bold, err := opentype.Parse(gobold.TTF)
+	if err != nil {
+		return [2]*opentype.Font{}, fmt.Errorf("parse font: %w", err)
+	}
+	return [2]*opentype.Font{regular, bold}, nil
+})
+
+func newFace(bold bool, size float64) (font.Face, error) {
+	f, err := fonts()
+	if err != nil {
+		return nil, err
+	}
+	which := f[0]
+	if bold {
+		which = f[1]
+	}
+	return opentype.NewFace(which, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingFull})
+}
+
+func measure(face font.Face, s string) int { return font.MeasureString(face, s).Ceil() }
+
+// fit shortens s to the width with an ellipsis; "" when not even three
+// characters fit.
+func fit(face font.Face, s string, width int) string {
+	if measure(face, s) <= width {
+		return s
+	}
+	const dots = "…"
+	left := fixed.I(width) - font.MeasureString(face, dots)
+	n, used := 0, 0
+	for i, r := range s {
+		adv, ok := face.GlyphAdvance(r)
+		if !ok {
+			adv, _ = face.GlyphAdvance('?')
+		}
+		if left -= adv; left < 0 {
+			break
+		}
+		n, used = n+1, i+len(string(r))
+	}
+	if n < 3 {
+		return ""
+	}
+	return s[:used] + dots
+}
+
+// wrap breaks s at spaces into at most two lines; the second is shortened.
+// whole reports that nothing was.
+func wrap(face font.Face, s string, width int) (lines []string, whole bool) {
+	if measure(face, s) <= width {
+		return []string{s}, true
+	}
+	cut := 0
+	for i, r := range s {
+		if r == ' ' {
+			if measure(face, s[:i]) > width {
+				break
+			}
+			cut = i
+		}
+	}
+	if cut == 0 {
+		return []string{fit(face, s, width)}, false
+	}
+	second := s[cut+1:]
+	short := fit(face, second, width)
+	return []string{s[:cut], short}, short == second
+}
+
+// draw sets a line of text with its baseline at y. ground is the palette ramp
+// of what lies below, so that the edges of letters blend into it.
+func draw(img *image.Paletted, face font.Face, x, y int, s string, ground int) {
+	dot := fixed.P(x, y)
+	prev := rune(-1)
+	for _, r := range s {
+		if prev >= 0 {
+			dot.X += face.Kern(prev, r)
+		}
+		rect, mask, at, adv, ok := face.Glyph(dot, r)
+		if !ok {
+			rect, mask, at, adv, ok = face.Glyph(dot, '?')
+		}
+		if ok {
+			blend(img, rect, mask, at, ground)
+		}
+		dot.X += adv
+		prev = r
+	}
+}
+
+func blend(img *image.Paletted, rect image.Rectangle, mask image.Image, at image.Point, ground int) {
+	clipped := rect.Intersect(img.Rect)
+	for y := clipped.Min.Y; y < clipped.Max.Y; y++ {
+		for x := clipped.Min.X; x < clipped.Max.X; x++ {
+			_, _, _, a := mask.At(at.X+x-rect.Min.X, at.Y+y-rect.Min.Y).RGBA()
+			if level := int(a) * (shades - 1) / 0xffff; level > 0 {
+				img.Pix[img.PixOffset(x, y)] = uint8(ground*shades + level)
+			}
+		}
+	}
+}
