@@ -66,16 +66,19 @@ func isIOFunc(f *fn) bool {
 	case ioPackages.MatchString(f.pkg):
 		return true
 	case f.pkg == "net", f.pkg == "net/http", f.pkg == "crypto/tls", f.pkg == "os":
-		return ioReceivers.MatchString(f.sym)
+		return ioReceivers.MatchString(f.sym) && !servesAll.MatchString(f.sym)
 	case under(f.pkg, "github.com/valyala/fasthttp"):
-		return regexpWriteRead.MatchString(f.sym)
+		return fasthttpIO.MatchString(f.sym)
 	case under(f.pkg, "google.golang.org/grpc/internal/transport"), under(f.pkg, "golang.org/x/net/http2"), under(f.pkg, "github.com/cloudwego/netpoll"):
 		return true
 	}
 	return false
 }
 
-var regexpWriteRead = regexp.MustCompile(`^(writeBody|readBody|\(\*bodyStream|\(\*requestStream|writeChunk|\(\*statsWriter|copyZeroAlloc)`)
+// servesAll are the loops that everything else runs under.
+var servesAll = regexp.MustCompile(`\)\.(serve|runHandler|processFrame|readLoop|writeLoop)`)
+
+var fasthttpIO = regexp.MustCompile(`^(writeBody|readBody|\(\*bodyStream|\(\*requestStream|writeChunk|\(\*statsWriter|copyZeroAlloc)`)
 
 func (a apps) categoryOf(f *fn) Category {
 	switch {

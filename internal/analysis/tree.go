@@ -3,6 +3,7 @@ package analysis
 import (
 	"cmp"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -98,5 +99,11 @@ func short(f *fn) string {
 	if f.pkg == "" || f.pkg == "main" {
 		return f.name
 	}
-	return path.Base(f.pkg) + strings.TrimPrefix(f.name, f.pkg)
+	last := path.Base(f.pkg)
+	if version.MatchString(last) { // "go-redis/v9": the version says nothing
+		last = path.Base(path.Dir(f.pkg))
+	}
+	return last + strings.TrimPrefix(f.name, f.pkg)
 }
+
+var version = regexp.MustCompile(`^v\d+$`)

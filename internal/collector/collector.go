@@ -1,0 +1,189 @@
+// Package collector pulls profiles from net/http/pprof endpoints of other
+// people's production processes, and so takes care: bounded time, bounded
+// bytes, one CPU profile per process at a time, no redirects, and every
+// failure told apart and in the target's own words.
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/profbot/profbot/internal/incident"
+)
+
+// Options configure a [Collector]. The zero value is right.
+type Options struct {
+	MaxBytes     int64         // of one profile as sent, compressed; 0 means 64 MiB
+	MaxRawBytes  int64         // of one profile decompressed; 0 means 256 MiB
+	Simultaneous int           // pulls at once over all targets; 0 means 4
+	Slack        time.Duration // time a target gets beyond the window; 0 means 15 s
+	Logger       *slog.Logger  // nil discards
+	// Transport dials the targets; nil means one that keeps no connections
+	// and uses no proxy, since pods are dialled directly.
+	Transport http.RoundTripper
+}
+
+// Collector pulls profiles. It is safe for concurrent use.
+type Collector struct {
+	opt    Options
+	client *http.Client
+	budget *semaphore.Weighted
+
+	mu sync.Mutex // protects profiling
+	// profiling holds a place for every process whose CPU is being profiled
+	// or waited for: a process can only run one CPU profile.
+	profiling map[string]*turn
+}
+
+type turn struct {
+	place   chan struct{} // holds one token
+	waiting int
+}
+
+// New returns a Collector.
+func New(opt Options) (*Collector, error) {
+	if opt.MaxBytes < 0 || opt.MaxRawBytes < 0 || opt.Simultaneous < 0 || opt.Slack < 0 {
+		return nil, errors.New("new collector: limits must not be negative")
+	}
+	if opt.MaxBytes == 0 {
+		opt.MaxBytes = 64 << 20
+	}
+	if opt.MaxRawBytes == 0 {
+		opt.MaxRawBytes = 256 << 20
+	}
+	if opt.Simultaneous == 0 {
+		opt.Simultaneous = 4
+	}
+	if opt.Slack == 0 {
+		opt.Slack = 15 * time.Second
+	}
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opt.Transport == nil {
+		opt.Transport = &http.Transport{
+			DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+			TLSHandshakeTimeout:    3 * time.Second,
+			DisableKeepAlives:      true,
+			DisableCompression:     true, // profiles are compressed already
+			MaxResponseHeaderBytes: 64 << 10,
+		}
+	}
+	return &Collector{
+		opt: opt,
+		client: &http.Client{
+			Transport: opt.Transport,
+			// Only listed targets are dialled, so an answer that points
+			// elsewhere is an error and not an instruction.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		budget:    semaphore.NewWeighted(int64(opt.Simultaneous)),
+		profiling: map[string]*turn{},
+	}, nil
+}
+
+// Profile is one profile as pulled.
+type Profile struct {
+	Data     []byte // gzipped: as the target sent it, or by us when it sent it raw
+	RawBytes int64  // decompressed size
+	Window   time.Duration
+	Started  time.Time
+	Took     time.Duration
+}
+
+// Pull takes one profile of one target. window is how long a CPU profile
+// samples, in whole seconds (net/http/pprof takes no less: "seconds=0.5"
+// silently becomes 30); other kinds ignore it. Errors are of type [*Error].
+//
+// A target whose WriteTimeout is shorter than the window is asked again for
+// less; Profile.Window says what it sampled.
+func (c *Collector) Pull(ctx context.Context, t incident.Target, k incident.Kind, window time.Duration) (Profile, error) {
+	path, err := pathOf(k)
+	if err != nil {
+		return Profile{}, err
+	}
+	base, err := url.Parse(t.URL)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return Profile{}, &Error{What: incident.OutcomeUnreachable, Words: "the configured address is no http or https address"}
+	}
+	base.User = nil
+	if k == incident.KindCPU {
+		done, err := c.turn(ctx, base.Host)
+		if err != nil {
+			return Profile{}, canceled(ctx)
+		}
+		defer done()
+	}
+	if c.budget.Acquire(ctx, 1) != nil {
+		return Profile{}, canceled(ctx)
+	}
+	defer c.budget.Release(1)
+
+	seconds := int(max(1, (window+time.Second-1)/time.Second))
+	for {
+		u := *base.JoinPath(path)
+		wait := c.opt.Slack
+		if k == incident.KindCPU {
+			u.RawQuery = fmt.Sprintf("seconds=%d", seconds)
+			wait += time.Duration(seconds) * time.Second
+		}
+		p, err := c.get(ctx, &u, t.Authorization, wait)
+		if k == incident.KindCPU {
+			p.Window = time.Duration(seconds) * time.Second
+			if e, ok := errors.AsType[*Error](err); ok && e.writeTimeout && seconds > 1 {
+				c.opt.Logger.InfoContext(ctx, "target's WriteTimeout is shorter than the window, asking for half", "pod", t.Pod, "seconds", seconds)
+				seconds /= 2
+				continue
+			}
+		}
+		return p, err
+	}
+}
+
+func pathOf(k incident.Kind) (string, error) {
+	switch k {
+	case incident.KindCPU:
+		return "profile", nil
+	case incident.KindAllocsBefore, incident.KindAllocsAfter:
+		return "allocs", nil
+	case incident.KindGoroutine:
+		return "goroutine", nil
+	}
+	return "", &Error{What: incident.OutcomeTargetError, Words: fmt.Sprintf("no way to pull kind %q is known", k)}
+}
+
+// turn waits until no other CPU profile of the host runs from here. The
+// returned function ends the turn.
+func (c *Collector) turn(ctx context.Context, host string) (done func(), err error) {
+	c.mu.Lock()
+	t := c.profiling[host]
+	if t == nil {
+		t = &turn{place: make(chan struct{}, 1)}
+		c.profiling[host] = t
+	}
+	t.waiting++
+	c.mu.Unlock()
+	leave := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if t.waiting--; t.waiting == 0 {
+			delete(c.profiling, host)
+		}
+	}
+	select {
+	case t.place <- struct{}{}:
+		return func() { <-t.place; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, context.Cause(ctx)
+	}
+}

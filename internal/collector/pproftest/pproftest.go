@@ -1,0 +1,161 @@
+// Package pproftest is a target to pull profiles from: a server with the real
+// net/http/pprof handlers behind switches for everything that goes wrong with
+// such targets.
+package pproftest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/pprof"
+	"strings"
+	"sync"
+)
+
+// Mode is how the target behaves.
+type Mode string
+
+// Modes of a target.
+const (
+	Real         Mode = ""              // the real handlers of this process
+	Busy         Mode = "busy"          // the CPU profiler is taken, in net/http/pprof's words
+	NoPprof      Mode = "no pprof"      // 404
+	Page         Mode = "page"          // 200 with HTML, as a catch-all route answers
+	Redirect     Mode = "redirect"      // to another host
+	Hang         Mode = "hang"          // headers, then nothing until the caller goes
+	Cut          Mode = "cut"           // a profile that ends too soon
+	Reset        Mode = "reset"         // the connection breaks
+	Bomb         Mode = "bomb"          // 64 MiB in a few kilobytes
+	Raw          Mode = "raw"           // an uncompressed profile
+	Empty        Mode = "empty"         // 200 and no body
+	WriteTimeout Mode = "write timeout" // more than 4 seconds are refused, in an older Go's words
+	Broken       Mode = "broken"        // 500 with control characters in its words
+)
+
+// Server is the target. Its methods are safe for concurrent use.
+type Server struct {
+	*httptest.Server
+
+	mu            sync.Mutex // protects the fields below
+	mode          Mode
+	authorization string
+	requests      []string
+	hook          func(path string)
+}
+
+// New starts a target; Close ends it.
+func New() *Server {
+	s := &Server{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.requests = append(s.requests, r.URL.RequestURI())
+		mode, want, hook := s.mode, s.authorization, s.hook
+		s.mu.Unlock()
+		if hook != nil {
+			hook(r.URL.Path)
+		}
+		if want != "" && r.Header.Get("Authorization") != want {
+			http.Error(w, "who are you", http.StatusUnauthorized)
+			return
+		}
+		answer(w, r, mode, mux)
+	}))
+	return s
+}
+
+// PprofURL is the target's pprof index.
+func (s *Server) PprofURL() string { return s.URL + "/debug/pprof" }
+
+// SetMode changes how the target behaves from now on.
+func (s *Server) SetMode(m Mode) { s.mu.Lock(); s.mode = m; s.mu.Unlock() }
+
+// Require makes the target ask for this Authorization header.
+func (s *Server) Require(authorization string) {
+	s.mu.Lock()
+	s.authorization = authorization
+	s.mu.Unlock()
+}
+
+// OnRequest is called with the path of every request before it is answered.
+func (s *Server) OnRequest(f func(path string)) { s.mu.Lock(); s.hook = f; s.mu.Unlock() }
+
+// Requests lists the paths with queries that were asked for.
+func (s *Server) Requests() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.requests...)
+}
+
+func answer(w http.ResponseWriter, r *http.Request, mode Mode, real http.Handler) {
+	switch mode {
+	case Busy:
+		w.Header().Set("X-Go-Pprof", "1")
+		w.WriteHeader(http.StatusInternalServerError)
+		fmt.Fprintln(w, "Could not enable CPU profiling: cpu profiling already in use")
+	case NoPprof:
+		http.NotFound(w, r)
+	case Page:
+		fmt.Fprintln(w, "<!doctype html><title>Welcome</title>")
+	case Redirect:
+		http.Redirect(w, r, "http://example.com/elsewhere", http.StatusFound)
+	case Hang:
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush() // the caller's time limit ends this
+		<-r.Context().Done()
+	case Cut:
+		rec := httptest.NewRecorder()
+		real.ServeHTTP(rec, short(r))
+		b := rec.Body.Bytes()
+		_, _ = w.Write(b[:len(b)/2]) // a caller that went away is its business
+	case Reset:
+		panic(http.ErrAbortHandler)
+	case Bomb:
+		zw := gzip.NewWriter(w)
+		head := []byte{0x0a, 0x04, 0x08, 0x01, 0x10, 0x02, 0x32, 0xff}
+		_, _ = zw.Write(head)
+		for range 64 {
+			if _, err := zw.Write(make([]byte, 1<<20)); err != nil {
+				return
+			}
+		}
+		_ = zw.Close()
+	case Raw:
+		rec := httptest.NewRecorder()
+		real.ServeHTTP(rec, short(r))
+		zr, err := gzip.NewReader(rec.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		var b bytes.Buffer
+		_, _ = b.ReadFrom(zr)
+		_, _ = w.Write(b.Bytes())
+	case Empty:
+	case WriteTimeout:
+		var seconds int
+		if _, err := fmt.Sscanf(r.URL.Query().Get("seconds"), "%d", &seconds); err == nil && seconds > 4 {
+			http.Error(w, "profile duration exceeds server's WriteTimeout", http.StatusBadRequest)
+			return
+		}
+		real.ServeHTTP(w, short(r))
+	case Broken:
+		w.WriteHeader(http.StatusInternalServerError)
+		fmt.Fprint(w, "it \x1b[31mbroke\x1b[0m\n<!channel> "+strings.Repeat("x", 500))
+	default:
+		real.ServeHTTP(w, r)
+	}
+}
+
+// short asks the real handlers for a profile that is quickly made.
+func short(r *http.Request) *http.Request {
+	r = r.Clone(r.Context())
+	if r.URL.Query().Has("seconds") {
+		r.URL.RawQuery = "seconds=1"
+	}
+	return r
+}
