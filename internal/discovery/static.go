@@ -1,0 +1,89 @@
+// Package discovery knows the pods of a service. Only what it knows is ever
+// dialled: no address comes from an alert or a command.
+package discovery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/profbot/profbot/internal/incident"
+)
+
+// Static is a list of pods from the configuration. It never changes and is
+// safe for concurrent use.
+type Static struct {
+	targets []incident.Target // by pod
+}
+
+// NewStatic checks and keeps the targets. An address without a path gets
+// /debug/pprof. It is an error to list a pod twice in a service and
+// environment, or an address that is not http or https.
+func NewStatic(targets []incident.Target) (*Static, error) {
+	s := &Static{}
+	seen := map[[3]string]bool{}
+	for _, t := range targets {
+		if t.Service == "" || t.Pod == "" {
+			return nil, errors.New("a target needs a service and a pod")
+		}
+		u, err := url.Parse(t.URL)
+		switch {
+		case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+			return nil, fmt.Errorf("service %q, pod %q: the address is no http or https address", t.Service, t.Pod)
+		case u.User != nil:
+			return nil, fmt.Errorf("service %q, pod %q: put the password into authorization, not into the address", t.Service, t.Pod)
+		}
+		key := [3]string{t.Service, t.Env, t.Pod}
+		if seen[key] {
+			return nil, fmt.Errorf("service %q lists pod %q twice", t.Service, t.Pod)
+		}
+		seen[key] = true
+		u.RawQuery, u.Fragment = "", ""
+		u.Path = strings.TrimRight(u.Path, "/")
+		if u.Path == "" {
+			u.Path = "/debug/pprof"
+		}
+		t.URL = u.String()
+		s.targets = append(s.targets, t)
+	}
+	slices.SortFunc(s.targets, func(a, b incident.Target) int { return cmp.Or(cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Env, b.Env)) })
+	return s, nil
+}
+
+// Pods lists the pods of a service, by name. An empty env asks for all, and a
+// target without env is in every one. The error for an unknown service names
+// those that are known.
+func (s *Static) Pods(_ context.Context, service, env string) ([]incident.Target, error) {
+	var out []incident.Target
+	var services, envs []string
+	for _, t := range s.targets {
+		services = append(services, t.Service)
+		if t.Service != service {
+			continue
+		}
+		if env == "" || t.Env == "" || t.Env == env {
+			out = append(out, t)
+			continue
+		}
+		envs = append(envs, t.Env)
+	}
+	if len(out) > 0 {
+		return out, nil
+	}
+	if len(envs) > 0 {
+		return nil, fmt.Errorf("service %q has no pods in env %q; configured: %s", service, env, list(envs))
+	}
+	if len(services) == 0 {
+		return nil, fmt.Errorf("no pods are known for service %q: no services are configured", service)
+	}
+	return nil, fmt.Errorf("no pods are known for service %q; configured: %s", service, list(services))
+}
+
+func list(names []string) string {
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
+}
