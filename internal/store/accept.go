@@ -32,6 +32,7 @@ func (s *Store) Accept(ctx context.Context, a incident.Alert, coolDown time.Dura
 		if !errors.Is(err, incident.ErrNotFound) {
 			return err
 		}
+		err = nil // not found: this is the first delivery
 		rec.Action, rec.Reason = incident.Decide(a)
 		switch rec.Action {
 		case incident.ActionCapture:

@@ -1,0 +1,209 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// sites are Datadog's sites; another one is possible with datadog.api_url.
+var sites = []string{"datadoghq.com", "us3.datadoghq.com", "us5.datadoghq.com", "ap1.datadoghq.com", "ap2.datadoghq.com", "uk1.datadoghq.com",
+	"datadoghq.eu", "ddog-gov.com", "us2.ddog-gov.com"}
+
+// channelID is the form of a Slack channel's id; names are not accepted by
+// every call.
+var channelID = regexp.MustCompile(`^[CG][A-Z0-9]{6,}$`)
+
+// bad notes a fault at the place where the key was set, or where its nearest
+// parent was.
+func (l *loader) bad(key, problem, fix string) {
+	for _, f := range l.unread {
+		if f.Key == "" || key == f.Key || strings.HasPrefix(key, f.Key+".") || strings.HasPrefix(key, f.Key+"[") {
+			return
+		}
+	}
+	f := Fault{File: l.file, Key: key, Problem: problem, Fix: fix}
+	for at := key; ; {
+		if p, ok := l.places[at]; ok {
+			f.File, f.Line, f.Column = p.file, p.line, p.column
+			break
+		}
+		i := strings.LastIndexAny(at, ".[")
+		if i < 0 {
+			break
+		}
+		at = at[:i]
+	}
+	if f.File == "" && l.places[""].file != "" {
+		f.File, f.Line, f.Column = l.places[""].file, 1, 1
+	}
+	l.faults = append(l.faults, f)
+}
+
+func (l *loader) missing(key, what string) {
+	l.bad(key, "this is required", fmt.Sprintf("write %s, or set %s", what, envName(key)))
+}
+
+// check holds the values against each other and against what others accept.
+func (l *loader) check() {
+	c := l.cfg
+	l.address("listen.public", c.Listen.Public)
+	l.address("listen.internal", c.Listen.Internal)
+	l.httpURL("listen.url", c.Listen.URL, true)
+	if c.Data == "" {
+		l.bad("data", "this is empty", "name a folder")
+	}
+	if n := len(c.LinkKey); n > 0 && n < 32 {
+		l.bad("link_key", fmt.Sprintf("%d characters are too few to sign with", n), "use at least 32, or leave the key out")
+	}
+	if c.Retention < time.Hour {
+		l.bad("retention", c.Retention.String()+" is too short to read a report", "write at least 1h")
+	}
+	l.oneOf("log.level", strings.ToLower(c.Log.Level), "debug", "info", "warn", "error")
+	l.oneOf("log.format", c.Log.Format, "text", "json")
+	l.slack()
+	l.webhook()
+	l.datadog()
+	l.services()
+
+	between(l, "capture.cpu", c.Capture.CPU, time.Second, 5*time.Minute)
+	between(l, "capture.pods", c.Capture.Pods, 1, 20)
+	between(l, "capture.cool_down", c.Capture.CoolDown, time.Second, 7*24*time.Hour)
+	between(l, "capture.simultaneous", c.Capture.Simultaneous, 1, 64)
+	between(l, "capture.max_bytes", c.Capture.MaxBytes, 1<<10, 1<<30)
+	between(l, "capture.max_raw_bytes", c.Capture.MaxRawBytes, 1<<10, 4<<30)
+	between(l, "verdict.min_share", c.Verdict.MinShare, 0.0001, 1)
+	between(l, "verdict.min_samples", c.Verdict.MinSamples, 1, 1_000_000)
+	between(l, "verdict.dominated", c.Verdict.Dominated, 0.01, 1)
+}
+
+func between[T int | int64 | float64 | time.Duration](l *loader, key string, v, low, high T) {
+	if v < low || v > high {
+		l.bad(key, fmt.Sprintf("%v is out of range", v), fmt.Sprintf("write %v to %v", low, high))
+	}
+}
+
+func (l *loader) oneOf(key, v string, known ...string) {
+	if !slices.Contains(known, v) {
+		l.bad(key, fmt.Sprintf("%q is not known", v), "write "+strings.Join(known, ", "))
+	}
+}
+
+func (l *loader) address(key, v string) {
+	_, port, err := net.SplitHostPort(v)
+	if n, perr := strconv.Atoi(port); err != nil || perr != nil || n < 0 || n > 65535 {
+		l.bad(key, fmt.Sprintf("%q is no address to listen on", v), "write host:port, or :port for all hosts")
+	}
+}
+
+func (l *loader) httpURL(key, v string, optional bool) bool {
+	if v == "" && optional {
+		return true
+	}
+	u, err := url.Parse(v)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		l.bad(key, "this is no http or https address", "write it whole, such as http://10.1.2.3:6060")
+	case u.User != nil:
+		l.bad(key, "the address holds a password", "leave user and password out of addresses")
+	default:
+		return true
+	}
+	return false
+}
+
+func (l *loader) slack() {
+	s := l.cfg.Slack
+	switch {
+	case s.Token == "":
+		l.missing("slack.token", "the app's bot token")
+	case !strings.HasPrefix(s.Token.Reveal(), "xoxb-"):
+		l.bad("slack.token", "this is no bot token", "take the Bot User OAuth Token, which begins with xoxb-")
+	}
+	const find = "take the id from the end of the channel's link, such as C0123456789"
+	switch {
+	case s.Channel == "":
+		l.missing("slack.channel", "a channel's id")
+	case !channelID.MatchString(s.Channel):
+		l.bad("slack.channel", fmt.Sprintf("%q is no channel id", s.Channel), find)
+	}
+	for service, id := range s.Channels {
+		if !channelID.MatchString(id) {
+			l.bad("slack.channels."+service, fmt.Sprintf("%q is no channel id", id), find)
+		}
+	}
+	l.httpURL("slack.api_url", s.APIURL, true)
+}
+
+func (l *loader) webhook() {
+	w := l.cfg.Webhook
+	if len(w.Tokens)+len(w.Basic) == 0 {
+		l.missing("webhook.tokens", "a token that Datadog sends")
+	}
+	const strong = "make one with: openssl rand -hex 24"
+	for i, t := range w.Tokens {
+		if len(t) < 16 {
+			l.bad(fmt.Sprintf("webhook.tokens[%d]", i), fmt.Sprintf("%d characters can be guessed", len(t)), strong)
+		}
+	}
+	for i, u := range w.Basic {
+		key := fmt.Sprintf("webhook.basic[%d]", i)
+		if u.User == "" || strings.Contains(u.User, ":") {
+			l.bad(key+".user", "this is empty or holds a colon", "write a name")
+		}
+		if len(u.Password) < 16 {
+			l.bad(key+".password", fmt.Sprintf("%d characters can be guessed", len(u.Password)), strong)
+		}
+	}
+}
+
+func (l *loader) datadog() {
+	d := l.cfg.Datadog
+	if !slices.Contains(sites, d.Site) && d.APIURL == "" {
+		l.bad("datadog.site", fmt.Sprintf("%q is no Datadog site", d.Site), "write one of "+strings.Join(sites, ", "))
+	}
+	if (d.APIKey == "") != (d.AppKey == "") {
+		key, have := "datadog.app_key", "datadog.api_key"
+		if d.APIKey == "" {
+			key, have = have, key
+		}
+		l.bad(key, "this is missing while "+have+" is set", "queries need both keys")
+	}
+	if !regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.]*$`).MatchString(d.Metric) {
+		l.bad("datadog.metric", fmt.Sprintf("%q is no metric name", d.Metric), "write the name alone, such as container.cpu.usage")
+	}
+	l.httpURL("datadog.api_url", d.APIURL, true)
+}
+
+func (l *loader) services() {
+	if len(l.cfg.Services) == 0 {
+		l.missing("services", "at least one service with its pods")
+	}
+	seen := map[[3]string]bool{}
+	for i, s := range l.cfg.Services {
+		key := fmt.Sprintf("services[%d]", i)
+		if s.Name == "" {
+			l.bad(key+".name", "this is required", "write the service's tag in Datadog")
+		}
+		if len(s.Targets) == 0 {
+			l.bad(key+".targets", "the service has no pods", "list pod and url of each")
+		}
+		for j, t := range s.Targets {
+			at := fmt.Sprintf("%s.targets[%d]", key, j)
+			if t.Pod == "" {
+				l.bad(at+".pod", "this is required", "write the pod's name")
+			}
+			l.httpURL(at+".url", t.URL, false)
+			id := [3]string{s.Name, s.Env, t.Pod}
+			if t.Pod != "" && seen[id] {
+				l.bad(at+".pod", fmt.Sprintf("%q is listed twice", t.Pod), "give every pod its own name")
+			}
+			seen[id] = true
+		}
+	}
+}

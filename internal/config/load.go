@@ -1,0 +1,235 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// maxFile is the limit on the configuration's and a secret's file.
+const maxFile = 1 << 20
+
+// place is where a key was set.
+type place struct {
+	file         string
+	line, column int
+}
+
+// loader fills a Config and remembers where every key came from.
+type loader struct {
+	cfg    *Config
+	faults Faults
+	places map[string]place // by key; mappings and lists too
+	file   string           // of the YAML being read
+	// unread are the faults of values that could not be read: what is missing
+	// because of them is not said again.
+	unread Faults
+}
+
+// Load reads the file, when path is not empty, then the environment (as from
+// os.Environ), and checks the whole. The error is of type [Faults] when the
+// content is wrong.
+func Load(path string, environ []string) (*Config, error) {
+	l := &loader{cfg: defaults(), places: map[string]place{}}
+	if path != "" {
+		data, err := readFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("read the configuration: %w", err)
+		}
+		l.yaml(path, data, "", reflect.ValueOf(l.cfg).Elem())
+		l.file = path
+	}
+	l.environ(environ)
+	l.unread = l.faults
+	l.check()
+	if len(l.faults) > 0 {
+		return nil, l.faults.sorted()
+	}
+	return l.cfg, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	}
+	return data, err
+}
+
+// yaml parses a document into v. key is where v stands.
+func (l *loader) yaml(file string, data []byte, key string, v reflect.Value) {
+	l.file = file
+	doc, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		f := Fault{File: file, Key: key, Problem: "this is no YAML"}
+		if e, ok := errors.AsType[*yaml.SyntaxError](err); ok {
+			f.Problem = e.Message
+			if e.Token != nil {
+				f.Line, f.Column = e.Token.Position.Line, e.Token.Position.Column
+			}
+		}
+		l.faults = append(l.faults, f)
+		return
+	}
+	docs := slices.DeleteFunc(doc.Docs, func(d *ast.DocumentNode) bool { return d.Body == nil })
+	if len(docs) > 1 {
+		l.fault(docs[1].Body, key, "a second document", "write one")
+		return
+	}
+	if len(docs) == 1 {
+		l.set(key, docs[0].Body, v)
+	}
+}
+
+func (l *loader) fault(n ast.Node, key, problem, fix string) {
+	f := Fault{File: l.file, Key: key, Problem: problem, Fix: fix}
+	if n != nil && n.GetToken() != nil && n.GetToken().Position != nil {
+		f.Line, f.Column = n.GetToken().Position.Line, n.GetToken().Position.Column
+	}
+	l.faults = append(l.faults, f)
+}
+
+// set puts a node into v by v's type.
+func (l *loader) set(key string, n ast.Node, v reflect.Value) {
+	for {
+		if t, ok := n.(*ast.TagNode); ok {
+			n = t.Value
+			continue
+		}
+		break
+	}
+	switch n.(type) {
+	case *ast.NullNode, nil:
+		return // a key without a value is as good as absent
+	case *ast.CommentGroupNode:
+		return
+	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode:
+		l.fault(n, key, "anchors and aliases are not understood", "write the value out")
+		return
+	}
+	if pos := n.GetToken().Position; pos != nil {
+		l.places[key] = place{l.file, pos.Line, pos.Column}
+	}
+	switch {
+	case v.Kind() == reflect.Struct:
+		l.setStruct(key, n, v)
+	case v.Kind() == reflect.Map:
+		l.setMap(key, n, v)
+	case v.Kind() == reflect.Slice:
+		seq, ok := n.(*ast.SequenceNode)
+		if !ok {
+			l.fault(n, key, "this is no list", "write each item on a line of its own that begins with -")
+			return
+		}
+		out := reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values))
+		for i, item := range seq.Values {
+			l.set(fmt.Sprintf("%s[%d]", key, i), item, out.Index(i))
+		}
+		v.Set(out)
+	default:
+		text, ok := scalar(n)
+		if !ok {
+			l.fault(n, key, "this is no single value", "write "+example(v.Type()))
+			return
+		}
+		if problem := setText(v, text); problem != "" {
+			l.fault(n, key, problem, "write "+example(v.Type()))
+		}
+	}
+}
+
+func (l *loader) setStruct(key string, n ast.Node, v reflect.Value) {
+	values, ok := members(n)
+	if !ok {
+		l.fault(n, key, "this is no mapping", "write keys with values, such as "+v.Type().Field(0).Tag.Get("yaml")+": ...")
+		return
+	}
+	fields := map[string]int{}
+	var known []string
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("yaml")
+		fields[name] = i
+		known = append(known, name)
+	}
+	for _, m := range values {
+		name := keyText(m)
+		i, ok := fields[name]
+		if !ok {
+			fix := "known are " + strings.Join(known, ", ")
+			if near := nearest(name, known); near != "" {
+				fix = "write " + near
+			}
+			l.fault(m.Key, join(key, name), "there is no such key", fix)
+			continue
+		}
+		l.set(join(key, name), m.Value, v.Field(i))
+	}
+}
+
+func (l *loader) setMap(key string, n ast.Node, v reflect.Value) {
+	values, ok := members(n)
+	if !ok {
+		l.fault(n, key, "this is no mapping", "write name: value")
+		return
+	}
+	out := reflect.MakeMap(v.Type())
+	for _, m := range values {
+		item := reflect.New(v.Type().Elem()).Elem()
+		l.set(join(key, keyText(m)), m.Value, item)
+		out.SetMapIndex(reflect.ValueOf(keyText(m)), item)
+	}
+	v.Set(out)
+}
+
+func join(key, name string) string {
+	if key == "" {
+		return name
+	}
+	return key + "." + name
+}
+
+func members(n ast.Node) ([]*ast.MappingValueNode, bool) {
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		return n.Values, true
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{n}, true
+	}
+	return nil, false
+}
+
+func keyText(m *ast.MappingValueNode) string {
+	if s, ok := scalar(m.Key); ok {
+		return s
+	}
+	return m.Key.String()
+}
+
+// scalar is a node's text as it was written, so that a channel id of digits
+// stays one.
+func scalar(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.NullNode:
+		return "", true
+	case ast.ScalarNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
+}

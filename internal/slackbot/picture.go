@@ -1,0 +1,243 @@
+package slackbot
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"github.com/profbot/profbot/internal/incident"
+)
+
+const (
+	// shareWait is how long Slack gets to show a picture that it has taken. It
+	// answers before it has processed the file, and sometimes never shows it.
+	shareWait = 30 * time.Second
+	pollFirst = 500 * time.Millisecond
+	pollMost  = 8 * time.Second
+	// pictureFor is how long a picture is tried before a link is told instead:
+	// an incident is news for minutes.
+	pictureFor = 10 * time.Minute
+)
+
+// picture shares the flame graph into the thread, once: a later picture of the
+// same incident is on the report page.
+//
+// The Ref of the step's effect is "" until the bytes are uploaded, which
+// nobody sees; then the file's id, saved before the file is shared; and
+// "file/ts" of its share, or "file/link" when a link was told instead.
+func (t *thread) picture(ctx context.Context) error {
+	if len(t.u.Picture) == 0 {
+		return nil
+	}
+	e, err := t.led.Load(ctx, stepPicture)
+	if err != nil || e.State == incident.EffectDone {
+		return err
+	}
+	if e.State == "" {
+		e = incident.Effect{State: incident.EffectBegun, At: t.now()}
+		if err := t.led.Save(ctx, stepPicture, e); err != nil {
+			return err
+		}
+	}
+	ts, err := t.share(ctx, &e)
+	reason := ""
+	switch {
+	case ctx.Err() != nil:
+		return errors.Join(err, context.Cause(ctx))
+	case err == nil && ts == "":
+		reason = "Slack took the picture and does not show it"
+	case err != nil:
+		fail, _ := errors.AsType[*Error](err)
+		if (fail == nil || !fail.refused()) && t.now().Sub(e.At) < pictureFor {
+			return err // another try may help
+		}
+		reason = "the picture could not be uploaded (" + err.Error() + ")"
+	}
+	if reason != "" {
+		t.log.WarnContext(ctx, "flame graph not in the thread, telling a link instead", "incident", t.u.Incident.ID, "reason", reason)
+		if err := t.link(ctx, reason); err != nil {
+			return err
+		}
+		ts = "link"
+	}
+	e = incident.Effect{State: incident.EffectDone, Ref: e.Ref + "/" + ts, At: t.now()}
+	return t.led.Save(ctx, stepPicture, e)
+}
+
+// share uploads and shares the picture as far as e says that it is not done
+// yet. It returns "" when Slack has the picture and does not show it.
+func (t *thread) share(ctx context.Context, e *incident.Effect) (ts string, err error) {
+	if e.Ref != "" {
+		// Killed between sharing and remembering it, or before sharing.
+		ts, err := t.shared(ctx, e.Ref, e.At, true)
+		if err != nil || ts != "" {
+			return ts, err
+		}
+	} else {
+		id, err := t.upload(ctx)
+		if err != nil {
+			return "", err
+		}
+		e.Ref = id
+		if err := t.led.Save(ctx, stepPicture, *e); err != nil {
+			return "", err
+		}
+	}
+	err = t.call(ctx, "files.completeUploadExternal", t.channel, callTimeout, func(ctx context.Context) error {
+		// No alternative text here: with one, Slack says ok and shares nothing
+		// (slackapi/python-slack-sdk#1818). The details tell the picture in words.
+		_, err := t.api.CompleteUploadExternalContext(ctx, slack.CompleteUploadExternalParameters{
+			Files:   []slack.FileSummary{{ID: e.Ref, Title: cut(t.u.Report.Headline(), 250)}},
+			Channel: t.channel, ThreadTimestamp: t.ts,
+		})
+		return err
+	})
+	if code(err) == "file_not_found" {
+		// An upload that was not completed does not live for ever: the next
+		// try uploads again.
+		e.Ref = ""
+		return "", errors.Join(errors.New("the upload has expired"), t.led.Save(ctx, stepPicture, *e))
+	}
+	if err != nil {
+		return "", err
+	}
+	return t.shared(ctx, e.Ref, e.At, false)
+}
+
+// shared waits for the share of a file in the thread and returns its
+// timestamp, or "" when none appears. With unsure set, a file that Slack does
+// not know was never shared, and there is no need to wait.
+func (t *thread) shared(ctx context.Context, id string, since time.Time, unsure bool) (string, error) {
+	wait, left := pollFirst, shareWait
+	for {
+		var file *slack.File
+		err := t.call(ctx, "files.info", id, callTimeout, func(ctx context.Context) (err error) {
+			file, _, _, err = t.api.GetFileInfoContext(ctx, id, 0, 0)
+			return err
+		})
+		switch {
+		case err == nil:
+			if ts := shareIn(file, t.channel, t.ts); ts != "" {
+				return ts, nil
+			}
+		case code(err) == "file_not_found" && unsure:
+			return "", nil
+		case code(err) == "missing_scope":
+			left = 0 // the thread itself is the only place left to look
+		case code(err) != "file_not_found":
+			return "", err
+		}
+		if left <= 0 {
+			ts, findErr := t.find(ctx, t.channel, t.ts, since, func(m slack.Message) bool {
+				return slices.ContainsFunc(m.Files, func(f slack.File) bool { return f.ID == id })
+			})
+			if ts != "" || findErr != nil {
+				return ts, findErr
+			}
+			if code(err) == "missing_scope" {
+				return "", err
+			}
+			return "", nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return "", context.Cause(ctx)
+		}
+		left -= wait
+		wait = min(2*wait, pollMost)
+	}
+}
+
+// shareIn is the timestamp of a file's share in a thread; "" for none.
+func shareIn(f *slack.File, channel, thread string) string {
+	for _, shares := range []map[string][]slack.ShareFileInfo{f.Shares.Public, f.Shares.Private} {
+		for _, s := range shares[channel] {
+			if s.Ts != "" && (s.ThreadTs == thread || s.ThreadTs == "") {
+				return s.Ts
+			}
+		}
+	}
+	return ""
+}
+
+// upload gives Slack the bytes and returns the id of the file, which nobody
+// sees until it is shared.
+func (t *thread) upload(ctx context.Context) (id string, err error) {
+	var got *slack.GetUploadURLExternalResponse
+	err = t.call(ctx, "files.getUploadURLExternal", "", callTimeout, func(ctx context.Context) (err error) {
+		got, err = t.api.GetUploadURLExternalContext(ctx, slack.GetUploadURLExternalParameters{
+			FileName: "flame.png", FileSize: len(t.u.Picture),
+		})
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	// slack-go would send the bytes in chunks, the token along with them, and
+	// end the form twice, which some servers refuse.
+	err = t.call(ctx, "file upload", got.FileID, uploadTimeout, func(ctx context.Context) error {
+		to, err := url.Parse(got.UploadURL)
+		if err != nil {
+			return errors.New("slack gave an upload address that is none")
+		}
+		if !mayUpload(to, t.apiURL) {
+			return fmt.Errorf("slack gave an upload address on %q, which is not Slack's", to.Host)
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(t.u.Picture))
+		if err != nil {
+			return errors.New("slack gave an upload address that is none")
+		}
+		req.Header.Set("Content-Type", "application/octet-stream")
+		resp, err := t.http.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("the upload was answered with %q", resp.Status)
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	})
+	return got.FileID, err
+}
+
+// mayUpload reports whether a picture may be sent to an address: to Slack over
+// TLS, or to the host that the API is configured to be on.
+func mayUpload(to, api *url.URL) bool {
+	if to.Scheme == api.Scheme && strings.EqualFold(to.Host, api.Host) {
+		return true
+	}
+	if to.Scheme != "https" || to.User != nil {
+		return false
+	}
+	host := strings.ToLower(to.Hostname())
+	for _, d := range []string{"slack.com", "slack-gov.com"} {
+		if host == d || strings.HasSuffix(host, "."+d) {
+			return true
+		}
+	}
+	return false
+}
+
+// link tells where the picture is when it cannot be in the thread.
+func (t *thread) link(ctx context.Context, reason string) error {
+	e, err := t.led.Load(ctx, stepLink)
+	if err != nil || e.State == incident.EffectDone {
+		return err
+	}
+	_, err = t.post(ctx, stepLink, e, t.channel, t.ts, renderLink(t.u, reason), "")
+	return err
+}

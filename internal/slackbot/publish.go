@@ -1,0 +1,276 @@
+package slackbot
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"github.com/profbot/profbot/internal/incident"
+)
+
+// The steps of one incident that Slack can see, as the ledger knows them. The
+// Ref of a message's effect is "channel/ts", that of a begun one the channel
+// alone; picture.go says what the picture's is.
+const (
+	stepRoot    = "root"
+	stepPicture = "picture"
+	stepLink    = "picture-link" // told instead of a picture that could not be shared
+	stepDetails = "details"
+)
+
+// metadataEvent is the event type of the metadata on every message: how a
+// message is found again after a crash between posting and remembering it.
+const metadataEvent = "profbot_incident"
+
+// deleted stands for the content of a message that somebody removed.
+const deleted = "deleted"
+
+// errDeleted says that somebody removed the thread. It is their wish: nothing
+// more is told.
+var errDeleted = errors.New("the incident's message was deleted in Slack")
+
+// thread is one Publish under way.
+type thread struct {
+	*Bot
+	led Ledger
+	u   Update
+
+	channel, ts string // of the root message; set by root
+}
+
+// Publish brings the incident's thread to the state of u: the message itself
+// and, when the incident is done, the picture and the details in its thread.
+//
+// It may be called any number of times and be killed at any instant. Content
+// that Slack already has is not sent again. Progress that would come too soon
+// after the last edit is left out; a final state waits and is always told. An
+// error that has a RetryAfter method with a positive result says when the next
+// try makes sense. A thread that somebody deleted stays deleted.
+func (b *Bot) Publish(ctx context.Context, led Ledger, u Update) error {
+	t := &thread{Bot: b, led: led, u: u}
+	err := t.root(ctx)
+	if err == nil && u.Incident.Status == incident.StatusDone && u.Report != nil {
+		err = t.picture(ctx)
+		// Without the picture the words are worth the more.
+		if ctx.Err() == nil {
+			err = errors.Join(err, t.details(ctx))
+		}
+	}
+	if errors.Is(err, errDeleted) {
+		b.log.WarnContext(ctx, "incident not told any more", "incident", u.Incident.ID, "reason", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("tell incident %q: %w", u.Incident.ID, err)
+	}
+	return nil
+}
+
+// root posts the incident's message or edits it.
+func (t *thread) root(ctx context.Context) error {
+	e, err := t.led.Load(ctx, stepRoot)
+	if err != nil {
+		return err
+	}
+	msg, digest := RenderRoot(t.u), digestOf(RenderRoot(stable(t.u)))
+	if e.State != incident.EffectDone {
+		channel := t.channelFor(t.u.Incident.Alert.Key.Service)
+		if e.Ref != "" {
+			channel = e.Ref // where it was begun, whatever the configuration says by now
+		}
+		if e, err = t.post(ctx, stepRoot, e, channel, "", msg, digest); err != nil {
+			return err
+		}
+	}
+	t.channel, t.ts, _ = strings.Cut(e.Ref, "/")
+	switch e.Digest {
+	case deleted:
+		return errDeleted
+	case digest:
+		return nil
+	}
+	if ok, err := t.mayEdit(ctx, e.Ref); !ok {
+		return err
+	}
+	return t.edit(ctx, stepRoot, e, msg, digest)
+}
+
+// mayEdit waits for the next edit's turn, or says that this edit can be left
+// out: when something newer will come soon.
+func (t *thread) mayEdit(ctx context.Context, ref string) (bool, error) {
+	wait := t.edits.delay(ref, t.now())
+	if wait <= 0 {
+		return true, nil
+	}
+	if !t.u.Incident.Status.Final() && !t.lasts(wait+t.edits.every) {
+		return false, nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true, nil
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+}
+
+// lasts reports whether a CPU profile will be under way for longer than d from
+// now: nothing newer comes until then, so what there is to say is worth a wait.
+func (t *thread) lasts(d time.Duration) bool {
+	now := t.now()
+	for _, c := range t.u.Captures {
+		if c.Kind != incident.KindCPU || c.Status.Final() {
+			continue
+		}
+		end := now.Add(c.Window)
+		if !c.Started.IsZero() {
+			end = c.Started.Add(c.Window)
+		}
+		if end.After(now.Add(d)) {
+			return true
+		}
+	}
+	return false
+}
+
+// details posts the report in words, or edits it.
+func (t *thread) details(ctx context.Context) error {
+	e, err := t.led.Load(ctx, stepDetails)
+	if err != nil {
+		return err
+	}
+	msg, digest := RenderDetails(t.u), digestOf(RenderDetails(stable(t.u)))
+	if e.State != incident.EffectDone {
+		if e, err = t.post(ctx, stepDetails, e, t.channel, t.ts, msg, digest); err != nil {
+			return err
+		}
+	}
+	if e.Digest == digest || e.Digest == deleted {
+		return nil
+	}
+	err = t.edit(ctx, stepDetails, e, msg, digest)
+	if errors.Is(err, errDeleted) {
+		return nil // only the reply was
+	}
+	return err
+}
+
+// post brings a message into the world once. e is the step's effect so far:
+// when it was begun before, Slack is searched for the message first, and the
+// returned effect then has no digest, since what it says is not known.
+func (t *thread) post(ctx context.Context, step string, e incident.Effect, channel, parent string, msg Message, digest string) (incident.Effect, error) {
+	if e.State == incident.EffectBegun {
+		ts, err := t.find(ctx, channel, parent, e.At, func(m slack.Message) bool {
+			p := m.Metadata.EventPayload
+			return m.Metadata.EventType == metadataEvent && p["incident"] == t.u.Incident.ID && p["step"] == step
+		})
+		if err != nil {
+			return e, err
+		}
+		if ts != "" {
+			e = incident.Effect{State: incident.EffectDone, Ref: channel + "/" + ts, At: t.now()}
+			return e, t.led.Save(ctx, step, e)
+		}
+	}
+	e = incident.Effect{State: incident.EffectBegun, Ref: channel, At: t.now()}
+	if err := t.led.Save(ctx, step, e); err != nil {
+		return e, err
+	}
+	where := slack.MsgOptionPost()
+	if parent != "" {
+		where = slack.MsgOptionCompose(where, slack.MsgOptionTS(parent))
+	}
+	ts, err := t.send(ctx, "chat.postMessage", channel, step, where, msg)
+	if code(err) == "thread_not_found" {
+		return e, errDeleted
+	}
+	if err != nil {
+		return e, err
+	}
+	e = incident.Effect{State: incident.EffectDone, Ref: channel + "/" + ts, Digest: digest, At: t.now()}
+	return e, t.led.Save(ctx, step, e)
+}
+
+// edit replaces what a message says.
+func (t *thread) edit(ctx context.Context, step string, e incident.Effect, msg Message, digest string) error {
+	channel, ts, _ := strings.Cut(e.Ref, "/")
+	t.edits.edited(e.Ref, t.now())
+	_, err := t.send(ctx, "chat.update", channel, step, slack.MsgOptionUpdate(ts), msg)
+	e.Digest, e.At = digest, t.now()
+	switch code(err) {
+	case "message_not_found":
+		e.Digest = deleted
+		if err := t.led.Save(ctx, step, e); err != nil {
+			return err
+		}
+		return errDeleted
+	case "edit_window_closed", "cant_update_message":
+		// The workspace forbids it for good; the thread still tells the rest.
+		t.log.WarnContext(ctx, "message stays as it is", "incident", t.u.Incident.ID, "step", step, "error", err)
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	return t.led.Save(ctx, step, e)
+}
+
+// send posts or edits a message. When Slack refuses its form, which a
+// workspace without a kind of block or a limit that nobody wrote down can
+// cause, the same words go out in the plainest form there is.
+func (t *thread) send(ctx context.Context, method, channel, step string, where slack.MsgOption, msg Message) (ts string, err error) {
+	options := slack.MsgOptionCompose(where,
+		slack.MsgOptionText(msg.Text, true),
+		slack.MsgOptionDisableMarkdown(),
+		slack.MsgOptionDisableLinkUnfurl(),
+		slack.MsgOptionDisableMediaUnfurl(),
+		slack.MsgOptionMetadata(slack.SlackMetadata{
+			EventType:    metadataEvent,
+			EventPayload: map[string]any{"incident": t.u.Incident.ID, "step": step},
+		}))
+	try := func(blocks []slack.Block) error {
+		return t.call(ctx, method, channel, callTimeout, func(ctx context.Context) error {
+			_, ts, _, err = t.api.SendMessageContext(ctx, channel, options, slack.MsgOptionBlocks(blocks...))
+			if err == nil && ts == "" {
+				err = errors.New("the answer has no timestamp")
+			}
+			return err
+		})
+	}
+	err = try(msg.Blocks)
+	switch code(err) {
+	case "invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "too_many_blocks":
+		t.log.WarnContext(ctx, "sending a plain message instead", "incident", t.u.Incident.ID, "step", step, "error", err)
+		err = try(plainest(msg))
+	}
+	return ts, err
+}
+
+// digestOf identifies what a message says.
+func digestOf(m Message) string {
+	data, err := json.Marshal(m)
+	if err != nil {
+		panic(fmt.Sprintf("slackbot: a message that is no JSON: %v", err)) // plain data always is
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:16])
+}
+
+// stable is u without what differs from call to call although nothing has
+// changed: links carry their expiry.
+func stable(u Update) Update {
+	for _, s := range []*string{&u.ReportURL, &u.FlameURL} {
+		if *s != "" {
+			*s = "https://link"
+		}
+	}
+	return u
+}

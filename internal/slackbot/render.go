@@ -1,0 +1,224 @@
+package slackbot
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/slack-go/slack"
+
+	"github.com/profbot/profbot/internal/analysis"
+	"github.com/profbot/profbot/internal/incident"
+)
+
+// maxRootRows is how many endpoints the message in the channel shows; the
+// details have more.
+const maxRootRows = 5
+
+// RenderRoot is the message in the channel: where the incident stands, and in
+// the end its verdict.
+func RenderRoot(u Update) Message {
+	inc, p := u.Incident, &page{}
+	title, fallback := headline(u)
+	p.add(header(title))
+	p.add(rich(alertLine(inc), recoveredLine(inc)))
+	switch {
+	case inc.Status == incident.StatusDone && u.Report != nil:
+		fallback = renderVerdict(p, u, fallback)
+	case inc.Status == incident.StatusFailed:
+		fallback = renderFailure(p, u, fallback)
+	case inc.Status == incident.StatusAccepted:
+		p.add(rich(line(words("Choosing the pods to profile."))))
+	case inc.Status == incident.StatusCapturing:
+		p.add(rich(line(words(progress(u.Captures))), list(podLines(u.Captures)...)))
+	default:
+		p.add(rich(line(words("Reading the profiles.")), list(podLines(u.Captures)...)))
+	}
+	p.add(small(smallPrint(u)...))
+	return Message{Text: clean(fallback, 1000), Blocks: p.blocks}
+}
+
+// headline is the first line of the message, and how a notification says it.
+func headline(u Update) (title, fallback string) {
+	name := service(u.Incident)
+	switch u.Incident.Status {
+	case incident.StatusAccepted:
+		title = "⏳ " + name + ": alert received"
+	case incident.StatusCapturing:
+		title = fmt.Sprintf("⏳ %s: profiling %s", name, count(len(byPod(u.Captures)), "pod"))
+	case incident.StatusFailed:
+		return "⚠️ " + name + ": no verdict", name + ": no verdict"
+	case incident.StatusDone:
+		if u.Report == nil {
+			return name + ": done", name + ": done"
+		}
+		title = u.Report.Headline()
+		fallback = name + ": " + title
+		if len(u.Report.Flagged()) > 0 {
+			title = "🔥 " + title
+		}
+		return title, fallback
+	default:
+		title = "⏳ " + name + ": reading the profiles"
+	}
+	return title, strings.TrimPrefix(title, "⏳ ")
+}
+
+// service names what the incident is about: "live-api (prod)".
+func service(inc incident.Incident) string {
+	key := inc.Alert.Key
+	name := cmp.Or(key.Service, "unknown service")
+	if key.Env != "" {
+		name += " (" + key.Env + ")"
+	}
+	return clean(name, 80)
+}
+
+// alertLine says what fired.
+func alertLine(inc incident.Incident) slack.RichTextElement {
+	a := inc.Alert
+	title := cmp.Or(clean(a.Title, 250), "from "+cmp.Or(a.Source, "an unknown source"))
+	spans := []span{strong("Alert"), words(" " + title)}
+	if a.Status != "" {
+		spans = append(spans, words(" — "+clean(a.Status, 250)))
+	}
+	if a.RequestedBy != "" {
+		spans = append(spans, words(", asked for by "+clean(a.RequestedBy, 80)))
+	}
+	if l := link(a.URL, "open alert"); l != nil {
+		spans = append(spans, words(" · "), l)
+	}
+	return line(spans...)
+}
+
+func recoveredLine(inc incident.Incident) slack.RichTextElement {
+	if inc.Recovered.IsZero() {
+		return nil
+	}
+	return line(words("✅ "), strong("Recovered"), words(" at "), clock(inc.Recovered))
+}
+
+// renderVerdict adds the result of a finished incident.
+func renderVerdict(p *page, u Update, fallback string) string {
+	r := u.Report
+	flagged := r.Flagged()
+	shown := flagged
+	if len(shown) == 0 {
+		shown = r.Endpoints
+	}
+	rows := endpointRows(shown[:min(len(shown), maxRootRows)])
+	if t, n := table(rootHeadings, rows, []int{1, 3}, maxChars/2); n > 0 {
+		p.add(t)
+		if more := len(shown) - n; more > 0 {
+			p.add(small(fmt.Sprintf("and %s in the thread", count(more, "more endpoint"))))
+		}
+	}
+	if e, ok := nextStep(r); ok {
+		p.add(rich(line(strong("Next step for "+clean(e.Name, 120)), words(" "+clean(e.Verdict.Next, maxSentence)))))
+		fallback += ". Next: " + e.Verdict.Next
+	}
+	p.add(rich(links(u)))
+	return fallback
+}
+
+// nextStep is the endpoint whose next step is worth the channel's attention.
+func nextStep(r *analysis.Report) (analysis.Endpoint, bool) {
+	for _, e := range slices.Concat(r.Flagged(), r.Endpoints) {
+		if e.Verdict.Next != "" {
+			return e, true
+		}
+	}
+	return analysis.Endpoint{}, false
+}
+
+var rootHeadings = []string{"Endpoint", "CPU", "Spent on (95 % interval)", "Samples", "Codec", "Bytes from"}
+
+func endpointRows(es []analysis.Endpoint) [][]string {
+	rows := make([][]string, 0, len(es))
+	for _, e := range es {
+		s, doing, dir := mainWork(e)
+		rows = append(rows, []string{e.Name, percent(e.Share.Part), doing + " " + s.String(), thousands(s.Of), codecName(e, dir), e.BytesFrom()})
+	}
+	return rows
+}
+
+// mainWork is what the verdict of an endpoint is about.
+func mainWork(e analysis.Endpoint) (s analysis.Share, doing string, dir analysis.Direction) {
+	if e.Verdict.Rule == analysis.RuleEncode {
+		return e.Encode, "encoding", analysis.Encode
+	}
+	return e.Decode, "decoding", analysis.Decode
+}
+
+// codecName is the endpoint's heaviest codec in a direction; "" for none.
+func codecName(e analysis.Endpoint, d analysis.Direction) string {
+	for _, c := range e.Codecs {
+		if c.Direction == d {
+			return c.Name
+		}
+	}
+	return ""
+}
+
+// links are plain links: a button would need an address that takes clicks,
+// and Slack marks it with a warning where there is none.
+func links(u Update) slack.RichTextElement {
+	var spans []span
+	for _, l := range []span{link(u.ReportURL, "Report"), link(u.FlameURL, "Interactive flame graph")} {
+		if l == nil {
+			continue
+		}
+		if len(spans) > 0 {
+			spans = append(spans, words(" · "))
+		}
+		spans = append(spans, l)
+	}
+	return line(spans...)
+}
+
+// smallPrint says which incident this is and what it rests on.
+func smallPrint(u Update) []string {
+	var parts []string
+	if r := u.Report; r != nil && u.Incident.Status == incident.StatusDone {
+		hot, control := 0, 0
+		for _, pod := range r.Pods {
+			if pod.Control {
+				control++
+			} else {
+				hot++
+			}
+		}
+		pods := count(hot, "pod")
+		if control > 0 {
+			pods += fmt.Sprintf(" and %d to compare", control)
+		}
+		parts = append(parts, service(u.Incident), pods, fmt.Sprintf("%s CPU samples in %s", thousands(r.Samples), r.Window.Round(1e9)))
+	}
+	return append(parts, "incident "+u.Incident.ID)
+}
+
+// percent renders 0.62 as "62 %", and below 10 % with one decimal.
+func percent(f float64) string {
+	if f *= 100; f != 0 && f < 9.95 {
+		return fmt.Sprintf("%.1f %%", f)
+	}
+	return fmt.Sprintf("%.0f %%", f)
+}
+
+// thousands writes 12345 as "12,345".
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// count writes "1 pod", "2 pods".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,237 @@
+package slackbot
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"github.com/profbot/profbot/internal/incident"
+)
+
+// maxPodLines bounds the list of pods in one message.
+const maxPodLines = 12
+
+// podCaptures are the captures of one pod in the order of the plan.
+type podCaptures struct {
+	pod      string
+	captures []incident.Capture
+}
+
+// byPod groups captures, pods in the order in which they first appear.
+func byPod(captures []incident.Capture) []podCaptures {
+	var out []podCaptures
+	for _, c := range captures {
+		i := slices.IndexFunc(out, func(p podCaptures) bool { return p.pod == c.Pod })
+		if i < 0 {
+			i = len(out)
+			out = append(out, podCaptures{pod: c.Pod})
+		}
+		out[i].captures = append(out[i].captures, c)
+	}
+	return out
+}
+
+// progress says how far the pulling is.
+func progress(captures []incident.Capture) string {
+	final, window := 0, time.Duration(0)
+	for _, c := range captures {
+		if c.Status.Final() {
+			final++
+		}
+		window = max(window, c.Window)
+	}
+	s := fmt.Sprintf("%d of %s taken", final, count(len(captures), "profile"))
+	if window > 0 {
+		s += fmt.Sprintf("; a CPU profile takes %s", window.Round(time.Second))
+	}
+	return s + "."
+}
+
+// podLines are one line for each pod: which, why, and what came of it.
+func podLines(captures []incident.Capture) []slack.RichTextElement {
+	pods := byPod(captures)
+	var lines []slack.RichTextElement
+	for i, p := range pods {
+		if i == maxPodLines {
+			lines = append(lines, line(words(fmt.Sprintf("and %s", count(len(pods)-i, "more pod")))))
+			break
+		}
+		c := p.captures[0]
+		spans := []span{mono(clean(p.pod, 100)), words(" " + role(c.Role))}
+		if c.Why != "" {
+			spans = append(spans, words(", "+clean(c.Why, 150)))
+		}
+		spans = append(spans, words(": "+podState(p.captures)))
+		for _, f := range failures(p.captures) {
+			spans = append(spans, f...)
+		}
+		lines = append(lines, line(spans...))
+	}
+	return lines
+}
+
+// role is a pod's role as people say it.
+func role(r incident.Role) string {
+	if r == incident.RoleControl {
+		return "to compare"
+	}
+	return string(r)
+}
+
+// podState counts a pod's captures.
+func podState(captures []incident.Capture) string {
+	stored, final := 0, 0
+	for _, c := range captures {
+		if c.Status.Final() {
+			final++
+		}
+		if c.Status == incident.CaptureStored {
+			stored++
+		}
+	}
+	switch {
+	case stored == len(captures):
+		return "all profiles taken"
+	case final == len(captures) && stored == 0:
+		return "no profile"
+	default:
+		return fmt.Sprintf("%d of %s taken", stored, count(len(captures), "profile"))
+	}
+}
+
+// failures say what went wrong with a pod's captures, the same outcome once
+// for all its kinds, with the target's own words marked as such.
+func failures(captures []incident.Capture) [][]span {
+	type key struct {
+		outcome incident.Outcome
+		detail  string
+	}
+	var order []key
+	kinds := map[key][]string{}
+	for _, c := range captures {
+		if c.Status != incident.CaptureFailed {
+			continue
+		}
+		k := key{c.Outcome, c.Detail}
+		if kinds[k] == nil {
+			order = append(order, k)
+		}
+		kinds[k] = append(kinds[k], kindName(c.Kind))
+	}
+	var out [][]span
+	for _, k := range order {
+		what := strings.Join(kinds[k], ", ")
+		if len(kinds[k]) == len(captures) {
+			what = "all of them"
+		}
+		spans := []span{words("; " + what + ": " + string(k.outcome))}
+		if k.detail != "" {
+			spans = append(spans, words(" "), mono(clean(k.detail, 200)))
+		}
+		out = append(out, spans)
+	}
+	return out
+}
+
+// kindName is a kind of profile as people say it.
+func kindName(k incident.Kind) string {
+	switch k {
+	case incident.KindCPU:
+		return "CPU"
+	case incident.KindAllocsBefore:
+		return "allocs before"
+	case incident.KindAllocsAfter:
+		return "allocs after"
+	}
+	return string(k)
+}
+
+// renderFailure adds why there is no verdict, every pod's outcome and what to
+// do about each kind of outcome.
+func renderFailure(p *page, u Update, fallback string) string {
+	why := u.Incident.Failure
+	// The pods' own lines follow: what they say is not said twice.
+	if head, tail, ok := strings.Cut(why, ": "); ok && repeats(tail, u.Captures) {
+		why = head
+	}
+	if why != "" {
+		why = sentence(why)
+		fallback += ". " + why
+	}
+	p.add(rich(line(words(why)), list(podLines(u.Captures)...)))
+	var todo []slack.RichTextElement
+	for _, a := range remedies(u.Captures) {
+		todo = append(todo, line(words(a)))
+	}
+	if len(todo) > 0 {
+		p.add(rich(line(strong("What to do")), list(todo...)))
+	}
+	if len(u.Captures) > 0 && u.Incident.Choice != "" {
+		p.add(small(sentence(u.Incident.Choice)))
+	}
+	return fallback
+}
+
+// repeats reports whether a text holds the outcome of every failed CPU
+// profile, of which there is at least one.
+func repeats(text string, captures []incident.Capture) bool {
+	n := 0
+	for _, c := range captures {
+		if c.Kind == incident.KindCPU && c.Status == incident.CaptureFailed {
+			if !strings.Contains(text, c.Pod+": "+string(c.Outcome)) {
+				return false
+			}
+			n++
+		}
+	}
+	return n > 0
+}
+
+// sentence begins with a capital letter and ends with a period.
+func sentence(s string) string {
+	s = strings.TrimRight(clean(s, maxSentence-1), ".")
+	r := []rune(s)
+	if len(r) == 0 {
+		return ""
+	}
+	return strings.ToUpper(string(r[0])) + string(r[1:]) + "."
+}
+
+// remedies says what to do about the outcomes, each once.
+func remedies(captures []incident.Capture) []string {
+	var out []string
+	for _, c := range captures {
+		if c.Status != incident.CaptureFailed {
+			continue
+		}
+		if r := remedy(c.Outcome); r != "" && !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func remedy(o incident.Outcome) string {
+	switch o {
+	case incident.OutcomeBusy:
+		return "Only one CPU profile can run in a process at a time: see who else profiles these pods, such as a continuous profiler."
+	case incident.OutcomeNoPprof:
+		return "Serve net/http/pprof in the service, and check that the configured address is its index (…/debug/pprof)."
+	case incident.OutcomeDenied:
+		return "Give profbot the authorization that the pods' pprof asks for."
+	case incident.OutcomeUnreachable:
+		return "Check the configured address and port, and the network policies between profbot and the pods."
+	case incident.OutcomeTimeout:
+		return "If the server has a WriteTimeout shorter than a CPU profile, serve pprof on a listener of its own."
+	case incident.OutcomeTooLarge:
+		return "Raise the size limit of a profile in profbot's configuration."
+	case incident.OutcomeNotProfile:
+		return "Something else than pprof answers at the configured address: check it."
+	case incident.OutcomeGone:
+		return "The pods are gone; the next alert chooses among those that are there."
+	}
+	return ""
+}
