@@ -220,7 +220,7 @@ func failedState() slackbot.Update {
 }
 
 // aPicture is a small PNG that looks a little like a flame graph.
-func aPicture() []byte {
+var aPicture = sync.OnceValue(func() []byte {
 	img := image.NewRGBA(image.Rect(0, 0, 640, 200))
 	for y := range 200 {
 		for x := range 640 {
@@ -236,4 +236,4 @@ func aPicture() []byte {
 		panic(err)
 	}
 	return b.Bytes()
-}
+})

