@@ -247,36 +247,68 @@ func (a *attribution) put(s *stack, key, name, how string, handler int) {
 }
 
 // byLabel lets labels overrule frames: they were set by somebody who knew.
-// Stacks without the label keep what their frames say, which for the handlers
-// of labelled endpoints is that endpoint.
+// They also teach: a function that is seen under one label only belongs to
+// that endpoint, which places the stacks that have no labels (allocs), and one
+// that is seen under several is middleware.
 func (a *attribution) byLabel(cpu, all []*stack) {
 	if a.labels == "" {
 		return
 	}
-	votes := map[*endpoint]map[string]int64{}
+	labelled := map[*stack]string{}
+	votes := map[*fn]map[string]int64{}
 	for _, s := range cpu {
 		v := routeOf(s.label(a.labels))
 		if v == "" {
 			continue
 		}
-		if s.end != nil {
-			if votes[s.end] == nil {
-				votes[s.end] = map[string]int64{}
+		labelled[s] = v
+		seen := map[*fn]bool{}
+		for _, f := range s.frames {
+			if f.fn.origin != originApp || seen[f.fn] {
+				continue
 			}
-			votes[s.end][v] += s.value
+			seen[f.fn] = true
+			if votes[f.fn] == nil {
+				votes[f.fn] = map[string]int64{}
+			}
+			votes[f.fn][v] += s.votes
 		}
-		h := s.handler
-		if h >= len(s.frames) {
-			h = firstApp(s)
-		}
-		a.put(s, "label "+v, v, "label:"+a.labels, h)
 	}
-	// An endpoint by frames nearly all of whose samples carry one label is
-	// that label's endpoint, for the stacks that have no labels (allocs).
-	alias := a.alias(votes)
+	owner := make(map[*fn]string, len(votes))
+	for f, by := range votes {
+		var sum, best int64
+		var name string
+		for v, n := range by {
+			sum += n
+			if n > best || n == best && v < name {
+				best, name = n, v
+			}
+		}
+		if best*10 >= sum*9 {
+			owner[f] = name
+		}
+	}
 	for _, s := range all {
-		if to := alias[s.end]; to != nil {
-			s.end = to
+		own, h := "", -1
+		want := labelled[s]
+		for i, f := range s.frames {
+			if v := owner[f.fn]; v != "" && (want == "" || v == want) {
+				own, h = v, i
+				break
+			}
+		}
+		switch {
+		case want != "":
+			if h < 0 {
+				if h = s.handler; h >= len(s.frames) {
+					h = firstApp(s)
+				}
+			}
+			a.put(s, "label "+want, want, "label:"+a.labels, h)
+		case own != "" && serverMark(s) >= 0:
+			a.put(s, "label "+own, own, "label:"+a.labels, h)
+		case s.end != nil && s.handler < len(s.frames) && len(votes[s.frames[s.handler].fn]) > 1 && owner[s.frames[s.handler].fn] == "":
+			s.end, s.other = nil, "(middleware) "+pretty(s.frames[s.handler].fn)
 		}
 	}
 }
@@ -288,25 +320,6 @@ func routeOf(label string) string {
 		return rest
 	}
 	return label
-}
-
-// alias finds the endpoints by frames whose samples nearly all carry one label.
-func (a *attribution) alias(votes map[*endpoint]map[string]int64) map[*endpoint]*endpoint {
-	out := map[*endpoint]*endpoint{}
-	for _, e := range a.byKey {
-		var sum, best int64
-		var name string
-		for v, n := range votes[e] {
-			sum += n
-			if n > best || n == best && v < name {
-				best, name = n, v
-			}
-		}
-		if to := a.byKey["label "+name]; sum > 0 && best*10 >= sum*8 && to != nil {
-			out[e] = to
-		}
-	}
-	return out
 }
 
 // firstApp is the index of the first application frame; len(frames) for none.

@@ -37,6 +37,7 @@ type App struct {
 	public net.Listener
 	inside net.Listener
 
+	store    *store.Store
 	pipeline *pipeline.Pipeline
 	bot      *slackbot.Bot
 	webhook  http.Handler
@@ -80,6 +81,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	if err != nil {
 		return nil, err
 	}
+	a.store = st
 	a.onStop("store", func(context.Context) error { return st.Close() })
 	key := []byte(cfg.LinkKey.Reveal())
 	if len(key) == 0 {

@@ -26,3 +26,11 @@ type IdleUnit struct {
 	Unit
 	Job int64 // the queue's job last inserted for it; 0 for none
 }
+
+// String is "incident" or "incident/pod".
+func (u Unit) String() string {
+	if u.Pod == "" {
+		return u.Incident
+	}
+	return u.Incident + "/" + u.Pod
+}

@@ -135,6 +135,7 @@ func (b *Bot) call(ctx context.Context, method, object string, timeout time.Dura
 	// A proxy or a middlebox may echo what it was sent.
 	if strings.Contains(err.Error(), b.token) {
 		err = errors.New(strings.ReplaceAll(err.Error(), b.token, "[token]"))
+		e.Code = strings.ReplaceAll(e.Code, b.token, "[token]")
 	}
 	e.err = err
 	return e

@@ -32,6 +32,7 @@ func RenderRoot(u Update) Message {
 		p.add(rich(line(words("Choosing the pods to profile."))))
 	case inc.Status == incident.StatusCapturing:
 		p.add(rich(line(words(progress(u.Captures))), list(podLines(u.Captures)...)))
+		p.add(small(choiceNotes(inc)))
 	default:
 		p.add(rich(line(words("Reading the profiles.")), list(podLines(u.Captures)...)))
 	}
@@ -79,14 +80,18 @@ func service(inc incident.Incident) string {
 func alertLine(inc incident.Incident) slack.RichTextElement {
 	a := inc.Alert
 	title := cmp.Or(clean(a.Title, 250), "from "+cmp.Or(a.Source, "an unknown source"))
-	spans := []span{strong("Alert"), words(" " + title)}
+	spans := []span{strong("Alert:"), words(" " + title)}
 	if a.Status != "" {
 		spans = append(spans, words(" — "+clean(a.Status, 250)))
 	}
 	if a.RequestedBy != "" {
 		spans = append(spans, words(", asked for by "+clean(a.RequestedBy, 80)))
 	}
-	if l := link(a.URL, "open alert"); l != nil {
+	where := "Open alert"
+	if a.Source == "datadog" {
+		where = "Open in Datadog"
+	}
+	if l := link(a.URL, where); l != nil {
 		spans = append(spans, words(" · "), l)
 	}
 	return line(spans...)
@@ -115,7 +120,7 @@ func renderVerdict(p *page, u Update, fallback string) string {
 		}
 	}
 	if e, ok := nextStep(r); ok {
-		p.add(rich(line(strong("Next step for "+clean(e.Name, 120)), words(" "+clean(e.Verdict.Next, maxSentence)))))
+		p.add(rich(line(strong("Next step for "+clean(e.Name, 120)+":"), words(" "+clean(e.Verdict.Next, maxSentence)))))
 		fallback += ". Next: " + e.Verdict.Next
 	}
 	p.add(rich(links(u)))

@@ -57,13 +57,13 @@ func RenderDetails(u Update) Message {
 	p.add(rich(
 		otherLine(r),
 		suspectedLine(r),
-		line(strong("How this was decided"), words(" An endpoint is flagged when the lower end of the 95 % interval of its decoding or encoding reaches the limit that its verdict names, so that a lucky sample flags nobody.")),
+		line(strong("How this was decided:"), words(" An endpoint is flagged when the lower end of the 95 % interval of its decoding or encoding reaches the limit that its verdict names, so that a lucky sample flags nobody.")),
 	))
-	p.add(rich(line(strong("Pods")), list(reportPods(u)...), choiceLine(u)))
+	p.add(rich(line(strong("Pods:")), list(reportPods(u)...), choiceLine(u)))
 	p.add(rich(notes(r)...))
 	// Last, so that it gets what room is left.
 	if alt := clean(r.AltText(), min(1900, p.room()-maxAltFrame)); len(alt) > 1 {
-		p.add(rich(line(strong("The flame graph in words"), words(" "+alt))))
+		p.add(rich(line(strong("The flame graph in words:"), words(" "+alt))))
 	}
 	return Message{Text: clean("Details: where the CPU of "+service(u.Incident)+" went, endpoint by endpoint", 300), Blocks: p.blocks}
 }
@@ -93,7 +93,7 @@ func otherLine(r *analysis.Report) slack.RichTextElement {
 	if len(parts) == 0 {
 		return nil
 	}
-	return line(strong("Outside the endpoints"), words(" "+strings.Join(parts, ", ")))
+	return line(strong("Outside the endpoints:"), words(" "+strings.Join(parts, ", ")))
 }
 
 // suspectedLine names what sounds like a codec and was not counted.
@@ -105,7 +105,7 @@ func suspectedLine(r *analysis.Report) slack.RichTextElement {
 	if len(parts) == 0 {
 		return nil
 	}
-	return line(strong("Not counted, but sounds like a codec"), words(" "+strings.Join(parts, ", ")))
+	return line(strong("Not counted, but sounds like a codec:"), words(" "+strings.Join(parts, ", ")))
 }
 
 // reportPods says what each pod gave: its CPU and the sizes of its profiles.
@@ -162,7 +162,7 @@ func choiceLine(u Update) slack.RichTextElement {
 	if u.Incident.Choice == "" {
 		return nil
 	}
-	return line(strong("Why these pods"), words(" profbot "+clean(u.Incident.Choice, 500)))
+	return line(strong("Why these pods:"), words(" profbot "+clean(u.Incident.Choice, 500)))
 }
 
 // notes are what the reader must know to trust the numbers.
@@ -181,7 +181,7 @@ func notes(r *analysis.Report) []slack.RichTextElement {
 	if len(items) == 0 {
 		return nil
 	}
-	return []slack.RichTextElement{line(strong("Notes")), list(items...)}
+	return []slack.RichTextElement{line(strong("Notes:")), list(items...)}
 }
 
 // renderLink is told when the picture cannot be in the thread.

@@ -34,6 +34,13 @@ func byPod(captures []incident.Capture) []podCaptures {
 	return out
 }
 
+// choiceNotes is the part of the choice that the pods' own lines do not say:
+// what was in the way of a better one. See [incident.Choose].
+func choiceNotes(inc incident.Incident) string {
+	_, notes, _ := strings.Cut(inc.Choice, "; ")
+	return sentence(notes)
+}
+
 // progress says how far the pulling is.
 func progress(captures []incident.Capture) string {
 	final, window := 0, time.Duration(0)
@@ -127,9 +134,9 @@ func failures(captures []incident.Capture) [][]span {
 		if len(kinds[k]) == len(captures) {
 			what = "all of them"
 		}
-		spans := []span{words("; " + what + ": " + string(k.outcome))}
+		spans := []span{words("; " + what + ": " + string(k.outcome) + " ")}
 		if k.detail != "" {
-			spans = append(spans, words(" "), mono(clean(k.detail, 200)))
+			spans = append(spans, mono(clean(k.detail, 200)))
 		}
 		out = append(out, spans)
 	}
@@ -167,11 +174,9 @@ func renderFailure(p *page, u Update, fallback string) string {
 		todo = append(todo, line(words(a)))
 	}
 	if len(todo) > 0 {
-		p.add(rich(line(strong("What to do")), list(todo...)))
+		p.add(rich(line(strong("What to do:")), list(todo...)))
 	}
-	if len(u.Captures) > 0 && u.Incident.Choice != "" {
-		p.add(small(sentence(u.Incident.Choice)))
-	}
+	p.add(small(choiceNotes(u.Incident)))
 	return fallback
 }
 

@@ -176,12 +176,23 @@ func present(items []slack.RichTextElement) []slack.RichTextElement {
 }
 
 // rich is a block of paragraphs and lists; nil when there is nothing in it.
+// Paragraphs that follow each other become one section with line breaks: that
+// is how Slack's own composer writes them, and so how every client shows them.
 func rich(parts ...slack.RichTextElement) slack.Block {
-	parts = present(parts)
-	if len(parts) == 0 {
+	var out []slack.RichTextElement
+	for _, p := range present(parts) {
+		if section, ok := p.(*slack.RichTextSection); ok && len(out) > 0 {
+			if last, ok := out[len(out)-1].(*slack.RichTextSection); ok {
+				last.Elements = append(append(last.Elements, slack.NewRichTextSectionTextElement("\n", nil)), section.Elements...)
+				continue
+			}
+		}
+		out = append(out, p)
+	}
+	if len(out) == 0 {
 		return nil
 	}
-	return slack.NewRichTextBlock("", parts...)
+	return slack.NewRichTextBlock("", out...)
 }
 
 func header(s string) slack.Block {

@@ -119,3 +119,21 @@ func (s *Store) Idle(ctx context.Context) ([]incident.IdleUnit, error) {
 func (s *Store) Requeue(ctx context.Context, u incident.Unit, enqueue Enqueue) error {
 	return s.inTx(ctx, "requeue", func(tx *sql.Tx) error { return s.enqueue(ctx, tx, u, enqueue) })
 }
+
+// Untold returns the incidents with something that was not told yet.
+func (s *Store) Untold(ctx context.Context) (map[string]bool, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT id FROM incident WHERE told < rev`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[string]bool{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		out[id] = true
+	}
+	return out, rows.Err()
+}

@@ -84,7 +84,7 @@ func (a *liveAPI) gifts(ctx context.Context) ([]gift, error) {
 // User checks a user's token, which costs CPU and decodes nothing.
 func (a *liveAPI) User(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	reply(w, map[string]string{"id": id, "proof": proof(id, 2000)})
+	reply(w, map[string]string{"id": id, "proof": proof(id, 9000)})
 }
 
 // Chat decodes its request's body, each time another one: no cache could help.

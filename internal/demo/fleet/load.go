@@ -19,7 +19,7 @@ import (
 var mix = []struct {
 	route string
 	parts int
-}{{"GET /live/list", 38}, {"GET /gift/list", 30}, {"GET /user/{id}", 14}, {"POST /chat", 18}}
+}{{"GET /live/list", 34}, {"GET /gift/list", 30}, {"GET /user/{id}", 18}, {"POST /chat", 18}}
 
 // Load drives the fleet with requests. The first pod's rate is steered until
 // it uses about HotCores, and the others get small, fixed rates: the demo is
@@ -31,10 +31,10 @@ type Load struct {
 }
 
 // NewLoad returns a load generator. hotCores is what the first pod is steered
-// to use, in cores; 0 means 0.6.
+// to use, in cores; 0 means 0.8.
 func NewLoad(f *Fleet, hotCores float64) *Load {
 	if hotCores == 0 {
-		hotCores = 0.6
+		hotCores = 0.8
 	}
 	return &Load{fleet: f, cores: hotCores}
 }
@@ -141,7 +141,7 @@ func (l *Load) request(ctx context.Context, api string, i int, r *rand.Rand, cha
 	return nil
 }
 
-// chatBody is a batch of chat messages of about 3 KB.
+// chatBody is a batch of chat messages of about 30 KB.
 func chatBody(r *rand.Rand) []byte {
 	type message struct {
 		User int64    `json:"user"`
@@ -153,7 +153,7 @@ func chatBody(r *rand.Rand) []byte {
 		Room     int64     `json:"room"`
 		Messages []message `json:"messages"`
 	}
-	for i := range 24 {
+	for i := range 220 {
 		post.Messages = append(post.Messages, message{r.Int64N(1e9), fmt.Sprintf("what a show tonight, number %d, greetings to everybody who watches", i), 1795348800000, []string{"vip", "fan"}})
 	}
 	b, err := json.Marshal(post)

@@ -1,0 +1,366 @@
+// Package demo runs the whole loop on one machine: hot services, an alert as
+// Datadog sends it, profiles of real processes, a Slack thread. profbot itself
+// is the real one, configured as an operator would; only Slack and Datadog are
+// stand-ins, the ones the tests use.
+package demo
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/profbot/profbot/internal/analysis"
+	"github.com/profbot/profbot/internal/app"
+	"github.com/profbot/profbot/internal/config"
+	"github.com/profbot/profbot/internal/datadog/datadogtest"
+	"github.com/profbot/profbot/internal/demo/fleet"
+	"github.com/profbot/profbot/internal/incident"
+	"github.com/profbot/profbot/internal/slackbot/slacktest"
+	"github.com/profbot/profbot/internal/webhook"
+)
+
+// Options configure [Run].
+type Options struct {
+	Exe     string   // runs a pod, with PodArgs before the fleet's flags
+	PodArgs []string // such as "demo-pod"
+	PodEnv  []string
+	Out     string        // folder for what the demo leaves; made when missing
+	Labels  bool          // pods set profiler labels, as with pkg/pprofserve
+	Window  time.Duration // of the CPU profile; 0 means 10 s
+	// Progress is told each step as it begins, and remarks on it; nil is fine.
+	Progress func(step, remark string)
+	// Ready is called when all is done and before anything is stopped; nil is
+	// fine. The demo stops when it returns.
+	Ready func(Result)
+}
+
+// Result is what the demo shows.
+type Result struct {
+	Report    *analysis.Report
+	Incident  string
+	PageURL   string // the Slack thread, as long as the demo runs
+	ReportURL string // the report page, as long as the demo runs
+	Files     []string
+	Took      time.Duration // from the alert to the told verdict
+	Load      []fleet.Count
+}
+
+// UnexpectedError says that the demo's verdict is not what its services deserve.
+type UnexpectedError struct{ What []string }
+
+func (e *UnexpectedError) Error() string {
+	return "the verdict is not what it should be: " + strings.Join(e.What, "; ")
+}
+
+const (
+	channel = "C0PROFBOT0"
+	token   = "demo-webhook-token-0123456789"
+	apiKey  = "demo-datadog-api-key"
+	appKey  = "demo-datadog-app-key"
+)
+
+// Run runs the demo. The error is an [*UnexpectedError] when everything worked
+// and the expected endpoints were not flagged, or others were.
+func Run(ctx context.Context, opt Options) (Result, error) {
+	d := &demo{Options: opt}
+	if d.Window == 0 {
+		d.Window = 10 * time.Second
+	}
+	if d.Progress == nil {
+		d.Progress = func(string, string) {}
+	}
+	err := d.run(ctx)
+	// What was started ends, last first, also after a failure.
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, d.closers[i]())
+	}
+	return d.res, err
+}
+
+type demo struct {
+	Options
+	res     Result
+	closers []func() error
+
+	fleet *fleet.Fleet
+	slack *slacktest.Server
+	app   *app.App
+}
+
+func (d *demo) onEnd(f func() error) { d.closers = append(d.closers, f) }
+
+func (d *demo) run(ctx context.Context) error {
+	if err := os.MkdirAll(filepath.Join(d.Out, "profiles"), 0o755); err != nil {
+		return fmt.Errorf("make the output folder: %w", err)
+	}
+	log, err := os.Create(filepath.Join(d.Out, "profbot.log"))
+	if err != nil {
+		return fmt.Errorf("make the log file: %w", err)
+	}
+	d.onEnd(log.Close)
+	logger := slog.New(slog.NewTextHandler(log, nil))
+
+	d.Progress("Starting three live-streaming services, each a process with net/http/pprof", "")
+	d.fleet, err = fleet.Start(ctx, fleet.Options{Exe: d.Exe, Args: d.PodArgs, Env: d.PodEnv, Labels: d.Labels, Logger: logger})
+	if err != nil {
+		return err
+	}
+	d.onEnd(func() error { d.fleet.Stop(); return nil })
+	for _, p := range d.fleet.Pods() {
+		d.Progress("", fmt.Sprintf("%s  pid %d  %s", p.Name, p.PID, p.Pprof))
+	}
+
+	d.Progress("Starting profbot, with stand-ins for Slack and Datadog", "")
+	if err := d.startProfbot(ctx, logger); err != nil {
+		return err
+	}
+	d.Progress("", "webhooks at "+d.app.PublicURL()+"/webhooks/datadog, reports at "+d.app.InternalURL())
+
+	d.Progress("Sending traffic until one service is hot", "")
+	load := fleet.NewLoad(d.fleet, 0)
+	loading, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); load.Run(loading) }() // ended below
+	d.onEnd(func() error { stop(); <-done; return nil })
+	if err := d.untilHot(ctx); err != nil {
+		return err
+	}
+
+	hot := d.fleet.Pods()[0].Name
+	d.Progress("The monitor fires: a webhook, as Datadog sends it", "")
+	fired := time.Now()
+	e := webhook.Example{
+		Service: fleet.Service, Env: fleet.Env, Namespace: fleet.Namespace, Monitor: "1234", MonitorName: "CPU is high on " + fleet.Service,
+		Transition: "triggered", Cycle: fmt.Sprint(fired.UnixNano()), EventID: fmt.Sprint(fired.UnixNano()),
+		Value: fmt.Sprintf("%.2f", d.fleet.Loads()[hot]), Threshold: "0.40", At: fired,
+	}
+	if err := d.send(ctx, e); err != nil {
+		return err
+	}
+	if err := d.follow(ctx); err != nil {
+		return err
+	}
+	d.res.Took = time.Since(fired)
+	d.Progress("The traffic calms down and the monitor recovers", "")
+	stop()
+	e.Transition, e.EventID, e.At = "recovered", e.EventID+"r", time.Now()
+	if err := d.send(ctx, e); err != nil {
+		return err
+	}
+	if err := d.untilRecovered(ctx); err != nil {
+		return err
+	}
+	d.res.Load = load.Stats()
+	if err := d.leave(ctx); err != nil {
+		return err
+	}
+	unexpected := d.judge()
+	if d.Ready != nil {
+		d.Ready(d.res)
+	}
+	return unexpected
+}
+
+// startProfbot configures profbot through its environment, like an operator.
+func (d *demo) startProfbot(ctx context.Context, logger *slog.Logger) error {
+	var err error
+	d.slack, err = slacktest.NewServer(slacktest.Options{
+		Token: "xoxb-demo", Team: "Demo", Channels: []slacktest.Channel{{ID: channel, Name: "ops-alerts"}},
+	})
+	if err != nil {
+		return err
+	}
+	d.onEnd(d.slack.Close)
+	d.slack.Say(channel, "", "Rosa", "Evening, live-api feels slow since the show started.")
+	dd := datadogtest.New(datadogtest.Options{APIKey: apiKey, AppKey: appKey, Loads: func(service, env string) map[string]float64 {
+		if service != fleet.Service || env != "" && env != fleet.Env {
+			return nil
+		}
+		return d.fleet.Loads()
+	}})
+	d.onEnd(func() error { dd.Close(); return nil })
+	data, err := os.MkdirTemp("", "profbot-demo-")
+	if err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
+	}
+	d.onEnd(func() error { return os.RemoveAll(data) })
+	var services strings.Builder
+	fmt.Fprintf(&services, "- name: %s\n  env: %s\n  namespace: %s\n  targets:\n", fleet.Service, fleet.Env, fleet.Namespace)
+	for _, t := range d.fleet.Targets() {
+		fmt.Fprintf(&services, "    - {pod: %q, url: %q}\n", t.Pod, t.URL)
+	}
+	cfg, err := config.Load("", []string{
+		"PROFBOT_LISTEN_PUBLIC=127.0.0.1:0", "PROFBOT_LISTEN_INTERNAL=127.0.0.1:0", "PROFBOT_DATA=" + data,
+		"PROFBOT_SLACK_TOKEN=" + d.slack.Token(), "PROFBOT_SLACK_CHANNEL=" + channel, "PROFBOT_SLACK_API_URL=" + d.slack.URL(),
+		"PROFBOT_WEBHOOK_TOKENS=" + token, "PROFBOT_DATADOG_API_KEY=" + apiKey, "PROFBOT_DATADOG_APP_KEY=" + appKey, "PROFBOT_DATADOG_API_URL=" + dd.URL,
+		"PROFBOT_CAPTURE_CPU=" + d.Window.String(), "PROFBOT_CAPTURE_PODS=1", "PROFBOT_SERVICES=" + services.String(),
+	})
+	if err != nil {
+		return err
+	}
+	d.app, err = app.New(ctx, cfg, logger)
+	if err != nil {
+		return err
+	}
+	d.onEnd(func() error { return d.app.Stop(context.WithoutCancel(ctx)) })
+	d.app.Start(ctx)
+	return d.app.CheckSlack(ctx)
+}
+
+func (d *demo) untilHot(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("the service did not get hot within 30s: the machine is too busy"))
+	defer cancel()
+	hot := d.fleet.Pods()[0].Name
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		loads := d.fleet.Loads()
+		d.Progress("", fmt.Sprintf("%s uses %.2f cores", hot, loads[hot]))
+		if loads[hot] >= 0.45 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if loads[hot] >= 0.25 {
+				return nil // less than wanted, and enough to see
+			}
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (d *demo) send(ctx context.Context, e webhook.Example) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 15*time.Second, errors.New("no answer to the webhook within 15s"))
+	defer cancel()
+	req, err := e.Request(ctx, d.app.PublicURL()+"/webhooks/datadog", token)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("send the alert: %w", cmp.Or(context.Cause(ctx), err))
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	d.Progress("", resp.Status+" "+strings.TrimSpace(string(body)))
+	if resp.StatusCode > 299 {
+		return fmt.Errorf("profbot answered %s: %s", resp.Status, body)
+	}
+	return nil
+}
+
+// follow tells the incident's progress until its thread is complete.
+func (d *demo) follow(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, d.Window+60*time.Second, errors.New("no verdict in time; profbot.log says why"))
+	defer cancel()
+	d.Progress("profbot chooses pods, pulls profiles, analyses, draws and tells", "")
+	tick := time.NewTicker(300 * time.Millisecond)
+	defer tick.Stop()
+	told := ""
+	for {
+		st, err := d.app.Progress(ctx)
+		if err != nil {
+			return err
+		}
+		if len(st) > 0 {
+			now := st[0]
+			d.res.Incident = now.Incident.ID
+			if line := describe(now); line != told {
+				told = line
+				d.Progress("", line)
+			}
+			if now.Incident.Status == incident.StatusFailed {
+				return errors.New(now.Incident.Failure)
+			}
+			if now.Incident.Status == incident.StatusDone && now.Told {
+				d.res.Report = now.Report
+				d.res.ReportURL = now.ReportURL
+				d.res.PageURL = d.slack.PageURL()
+				return nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case err := <-d.app.Failed():
+			return err
+		}
+	}
+}
+
+func describe(p app.Progress) string {
+	switch p.Incident.Status {
+	case incident.StatusAccepted:
+		return "accepted, asking Datadog which pod is hot"
+	case incident.StatusCapturing:
+		var now []string
+		stored := 0
+		for _, c := range p.Captures {
+			switch c.Status {
+			case incident.CapturePulling:
+				now = append(now, fmt.Sprintf("%s of %s", c.Kind, c.Pod))
+			case incident.CaptureStored:
+				stored++
+			}
+		}
+		line := fmt.Sprintf("%d of %d profiles stored", stored, len(p.Captures))
+		if len(now) > 0 {
+			line += ", pulling " + strings.Join(now, ", ")
+		}
+		return line
+	case incident.StatusReporting:
+		return "analysing and drawing"
+	}
+	return "telling Slack"
+}
+
+func (d *demo) untilRecovered(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, errors.New("the recovery was not told within 20s"))
+	defer cancel()
+	err := d.slack.WaitFor(ctx, func() bool { return strings.Contains(strings.ToLower(d.slack.Text(channel)), "recovered") })
+	if err != nil {
+		return cmp.Or(context.Cause(ctx), err)
+	}
+	return nil
+}
+
+// judge holds the report to what the services do: both lists decode cached
+// bytes, the other two routes do not.
+func (d *demo) judge() error {
+	is := map[string]analysis.Verdict{}
+	for _, e := range d.res.Report.Endpoints {
+		for _, h := range []string{"LiveList", "GiftList", "User", "Chat"} {
+			if strings.HasSuffix(e.Handler, "."+h) {
+				is[h] = e.Verdict
+			}
+		}
+	}
+	var bad []string
+	for _, h := range []string{"LiveList", "GiftList"} {
+		if v := is[h]; v.Rule != analysis.RuleCacheDecode {
+			bad = append(bad, fmt.Sprintf("%s should be flagged and is %q (%s)", h, cmp.Or(v.Rule, "not seen"), v.Why))
+		}
+	}
+	for _, h := range []string{"User", "Chat"} {
+		if v := is[h]; v.Flagged || v.Rule == analysis.RuleCacheDecode {
+			bad = append(bad, fmt.Sprintf("%s should not be flagged and is %q (%s)", h, v.Rule, v.Why))
+		}
+	}
+	if len(bad) > 0 {
+		return &UnexpectedError{bad}
+	}
+	return nil
+}
