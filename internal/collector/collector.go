@@ -38,15 +38,15 @@ type Collector struct {
 	client *http.Client
 	budget *semaphore.Weighted
 
-	mu sync.Mutex // protects profiling
-	// profiling holds a place for every process whose CPU is being profiled
-	// or waited for: a process can only run one CPU profile.
+	mu sync.Mutex // protects profiling and the waiting of its turns
+	// profiling has, by address, the pods whose CPU is being profiled or
+	// waited for: a process can only run one CPU profile.
 	profiling map[string]*turn
 }
 
 type turn struct {
-	place   chan struct{} // holds one token
-	waiting int
+	place   chan struct{} // has one place: filled while a profile runs
+	waiting int           // callers that run or wait
 }
 
 // New returns a Collector.
@@ -93,31 +93,36 @@ func New(opt Options) (*Collector, error) {
 
 // Profile is one profile as pulled.
 type Profile struct {
-	Data     []byte // gzipped: as the target sent it, or by us when it sent it raw
-	RawBytes int64  // decompressed size
-	Window   time.Duration
-	Started  time.Time
-	Took     time.Duration
+	Data     []byte        // gzipped: as the target sent it, or by us when it sent it raw
+	RawBytes int64         // decompressed size
+	Window   time.Duration // what a CPU profile really sampled; 0 for other kinds
+	Started  time.Time     // when the target was asked
+	Took     time.Duration // from then to its last byte
 }
 
 // Pull takes one profile of one target. window is how long a CPU profile
-// samples, in whole seconds (net/http/pprof takes no less: "seconds=0.5"
-// silently becomes 30); other kinds ignore it. Errors are of type [*Error].
+// samples, rounded up to whole seconds, at least one (net/http/pprof takes no
+// less: "seconds=0.5" silently becomes 30); other kinds ignore it. Errors are
+// of type [*Error].
 //
-// A target whose WriteTimeout is shorter than the window is asked again for
-// less; Profile.Window says what it sampled.
+// A CPU profile waits for other CPU profiles of the same address, and every
+// pull for a place among those that run; ctx ends the wait. A target whose
+// WriteTimeout is shorter than the window is asked again for half, until it
+// agrees; Profile.Window says what it sampled.
 func (c *Collector) Pull(ctx context.Context, t incident.Target, k incident.Kind, window time.Duration) (Profile, error) {
 	path, err := pathOf(k)
 	if err != nil {
 		return Profile{}, err
 	}
 	base, err := url.Parse(t.URL)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+	if err != nil || base.Hostname() == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return Profile{}, &Error{What: incident.OutcomeUnreachable, Words: "the configured address is no http or https address"}
 	}
-	base.User = nil
+	base.User, base.RawQuery, base.Fragment = nil, "", ""
 	if k == incident.KindCPU {
-		done, err := c.turn(ctx, base.Host)
+		// Before the budget, so that those who wait for one pod do not keep
+		// others from being pulled.
+		done, err := c.turn(ctx, base.JoinPath().String())
 		if err != nil {
 			return Profile{}, canceled(ctx)
 		}
@@ -139,7 +144,7 @@ func (c *Collector) Pull(ctx context.Context, t incident.Target, k incident.Kind
 		p, err := c.get(ctx, &u, t.Authorization, wait)
 		if k == incident.KindCPU {
 			p.Window = time.Duration(seconds) * time.Second
-			if e, ok := errors.AsType[*Error](err); ok && e.writeTimeout && seconds > 1 {
+			if e, ok := errors.AsType[*Error](err); ok && e.writeTimeout && seconds > 1 { // ends: seconds halves
 				c.opt.Logger.InfoContext(ctx, "target's WriteTimeout is shorter than the window, asking for half", "pod", t.Pod, "seconds", seconds)
 				seconds /= 2
 				continue
@@ -161,14 +166,14 @@ func pathOf(k incident.Kind) (string, error) {
 	return "", &Error{What: incident.OutcomeTargetError, Words: fmt.Sprintf("no way to pull kind %q is known", k)}
 }
 
-// turn waits until no other CPU profile of the host runs from here. The
+// turn waits until no other CPU profile of the address runs from here. The
 // returned function ends the turn.
-func (c *Collector) turn(ctx context.Context, host string) (done func(), err error) {
+func (c *Collector) turn(ctx context.Context, address string) (done func(), err error) {
 	c.mu.Lock()
-	t := c.profiling[host]
+	t := c.profiling[address]
 	if t == nil {
 		t = &turn{place: make(chan struct{}, 1)}
-		c.profiling[host] = t
+		c.profiling[address] = t
 	}
 	t.waiting++
 	c.mu.Unlock()
@@ -176,7 +181,7 @@ func (c *Collector) turn(ctx context.Context, host string) (done func(), err err
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if t.waiting--; t.waiting == 0 {
-			delete(c.profiling, host)
+			delete(c.profiling, address)
 		}
 	}
 	select {

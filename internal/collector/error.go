@@ -4,17 +4,16 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/profbot/profbot/internal/incident"
 )
 
-// Error is why a profile could not be pulled. It names no secret: headers and
-// queries are never part of it.
+// Error is why a profile could not be pulled. It holds no secret: requests are
+// never part of it, and what a target echoes of its Authorization is removed.
 type Error struct {
 	What   incident.Outcome
-	Words  string // the target's own words, or ours about the connection
-	Status int    // HTTP status; 0 when there was no answer
+	Words  string // the target's own words, or ours about the connection: one printable line
+	Status int    // HTTP status; 0 when there was no answer, or one of 200 that is no profile
 
 	retry        bool
 	writeTimeout bool
@@ -28,15 +27,32 @@ func (e *Error) Outcome() (incident.Outcome, string) { return e.What, e.Words }
 // Retryable reports whether the same question may be answered a moment later.
 func (e *Error) Retryable() bool { return e.retry }
 
-// wordLimit bounds what is quoted of a target's answer.
-const wordLimit = 200
+const (
+	wordLimit    = 200     // characters quoted of a target's answer
+	excerptBytes = 2 << 10 // bytes looked at for them
+	redacted     = "[...]" // stands where a target echoed a secret
+)
 
-// excerpt quotes the beginning of bytes that are no profile.
-func excerpt(b []byte) string { return fmt.Sprintf("%q", excerptText(b)) }
+// secretsOf lists what must not be quoted of an Authorization header: the
+// whole, and the credentials without their scheme.
+func secretsOf(authorization string) []string {
+	if authorization == "" {
+		return nil
+	}
+	secrets := []string{authorization}
+	if _, credentials, ok := strings.Cut(authorization, " "); ok && strings.TrimSpace(credentials) != "" {
+		secrets = append(secrets, strings.TrimSpace(credentials))
+	}
+	return secrets
+}
 
-func excerptText(b []byte) string {
-	s := clean(string(b[:min(len(b), 4*wordLimit)]))
-	if s == "" {
+// excerpt quotes the beginning of an answer.
+func excerpt(b []byte, secrets []string) string {
+	s := string(b)
+	for _, secret := range secrets {
+		s = strings.ReplaceAll(s, secret, redacted)
+	}
+	if s = clean(s); s == "" {
 		return "(no text)"
 	}
 	return s
@@ -44,21 +60,18 @@ func excerptText(b []byte) string {
 
 // clean makes one printable line of at most wordLimit characters.
 func clean(s string) string {
-	s = strings.ToValidUTF8(s, "")
 	s = strings.Map(func(r rune) rune {
 		switch {
-		case r == utf8.RuneError:
-			return -1
 		case unicode.IsSpace(r):
 			return ' '
-		case !unicode.IsPrint(r):
+		case !unicode.IsPrint(r), r == unicode.ReplacementChar:
 			return -1
 		}
 		return r
 	}, s)
 	s = strings.Join(strings.Fields(s), " ")
-	if utf8.RuneCountInString(s) > wordLimit {
-		s = string([]rune(s)[:wordLimit]) + "…"
+	if r := []rune(s); len(r) > wordLimit {
+		s = string(r[:wordLimit]) + "…"
 	}
 	return s
 }

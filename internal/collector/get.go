@@ -1,9 +1,6 @@
 package collector
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +13,8 @@ import (
 	"github.com/profbot/profbot/internal/incident"
 )
 
-// get asks for one profile and reads it within the limits.
+// get asks for one profile and reads it within the limits. wait bounds all of
+// it, from dialling to the last byte.
 func (c *Collector) get(ctx context.Context, u *url.URL, authorization string, wait time.Duration) (p Profile, err error) {
 	outer := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("no complete answer within %s", wait))
@@ -29,6 +27,7 @@ func (c *Collector) get(ctx context.Context, u *url.URL, authorization string, w
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
 	}
+	secrets := secretsOf(authorization)
 	p.Started = time.Now()
 	resp, err := c.client.Do(req)
 	if err != nil {
@@ -36,7 +35,7 @@ func (c *Collector) get(ctx context.Context, u *url.URL, authorization string, w
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return p, statusError(resp, u.Path)
+		return p, statusError(resp, u, secrets)
 	}
 	if resp.ContentLength > c.opt.MaxBytes {
 		return p, &Error{What: incident.OutcomeTooLarge, Words: fmt.Sprintf("it announces %d bytes, the limit is %d", resp.ContentLength, c.opt.MaxBytes)}
@@ -47,77 +46,14 @@ func (c *Collector) get(ctx context.Context, u *url.URL, authorization string, w
 	}
 	p.Took = time.Since(p.Started)
 	if int64(len(data)) > c.opt.MaxBytes {
-		return p, &Error{What: incident.OutcomeTooLarge, Words: fmt.Sprintf("more than the limit of %d bytes", c.opt.MaxBytes)}
+		return p, &Error{What: incident.OutcomeTooLarge, Words: fmt.Sprintf("it sends more than the limit of %d bytes", c.opt.MaxBytes)}
 	}
-	p.Data, p.RawBytes, err = vet(data, c.opt.MaxRawBytes)
+	p.Data, p.RawBytes, err = vet(data, c.opt.MaxRawBytes, secrets)
 	return p, err
 }
 
-// vet makes sure that the bytes are a whole profile within the raw limit, and
-// compresses them when they came raw. It never holds the raw bytes of a
-// compressed profile in memory.
-func vet(data []byte, maxRaw int64) (gz []byte, raw int64, err error) {
-	if len(data) == 0 {
-		return nil, 0, &Error{What: incident.OutcomeNotProfile, Words: "the answer is empty"}
-	}
-	if !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
-		if !looksLikeProfile(data) {
-			return nil, 0, &Error{What: incident.OutcomeNotProfile, Words: "it begins with " + excerpt(data)}
-		}
-		if int64(len(data)) > maxRaw {
-			return nil, 0, &Error{What: incident.OutcomeTooLarge, Words: fmt.Sprintf("more than the limit of %d bytes", maxRaw)}
-		}
-		var b bytes.Buffer
-		zw := gzip.NewWriter(&b)
-		_, werr := zw.Write(data)
-		if err := errors.Join(werr, zw.Close()); err != nil {
-			return nil, 0, fmt.Errorf("compress profile: %w", err) // a bytes.Buffer does not fail
-		}
-		return b.Bytes(), int64(len(data)), nil
-	}
-	zr, err := gzip.NewReader(bytes.NewReader(data))
-	if err != nil {
-		return nil, 0, &Error{What: incident.OutcomeNotProfile, Words: "it is no whole gzip stream"}
-	}
-	br := bufio.NewReader(io.LimitReader(zr, maxRaw+1))
-	head, err := br.Peek(64)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, 0, &Error{What: incident.OutcomeNotProfile, Words: "it is no whole gzip stream"}
-	}
-	if !looksLikeProfile(head) {
-		return nil, 0, &Error{What: incident.OutcomeNotProfile, Words: "it unpacks to " + excerpt(head)}
-	}
-	raw, err = io.Copy(io.Discard, br)
-	switch {
-	case err != nil:
-		return nil, 0, &Error{What: incident.OutcomeNotProfile, Words: "the profile is cut off", retry: true}
-	case raw > maxRaw:
-		return nil, 0, &Error{What: incident.OutcomeTooLarge, Words: fmt.Sprintf("it unpacks to more than the limit of %d bytes", maxRaw)}
-	}
-	return data, raw, nil
-}
-
-// looksLikeProfile tells a profile's first bytes from text: the first field of
-// a profile.proto message is sample_type (1) or, in other writers' order, one
-// of the other length-delimited fields, and its length fits.
-func looksLikeProfile(head []byte) bool {
-	if len(head) < 2 {
-		return false
-	}
-	field, wire := head[0]>>3, head[0]&7
-	switch {
-	case field < 1 || field > 15:
-		return false
-	case wire == 2: // sample_type, sample, mapping, location, function, string_table, period_type, comment
-		return field <= 6 || field == 11 || field == 13
-	case wire == 0: // drop_frames, keep_frames, time, duration, period, default_sample_type
-		return field >= 7
-	}
-	return false
-}
-
-// transportError tells apart why there is no answer. outer is the caller's
-// context, ctx the one with the time limit.
+// transportError tells apart why there is no whole answer. outer is the
+// caller's context, ctx the one with the time limit.
 func transportError(outer, ctx context.Context, err error) error {
 	if outer.Err() != nil {
 		return canceled(outer)
@@ -125,45 +61,66 @@ func transportError(outer, ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return &Error{What: incident.OutcomeTimeout, Words: context.Cause(ctx).Error()}
 	}
-	// The address stands in the configuration, which people know; url.Error
-	// would repeat it with the query.
+	e := &Error{What: incident.OutcomeUnreachable, retry: true}
+	// url.Error would repeat the address, which people find in their
+	// configuration.
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return &Error{What: incident.OutcomeUnreachable, Words: "the connection ended in the middle of the answer", retry: true}
+	switch {
+	case errors.Is(err, io.EOF):
+		e.Words = "the connection was closed without an answer"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		e.Words = "the connection was closed in the middle of the answer"
+	default:
+		e.Words = clean(err.Error())
 	}
-	return &Error{What: incident.OutcomeUnreachable, Words: clean(err.Error()), retry: true}
+	return e
 }
 
 func canceled(ctx context.Context) error {
-	return &Error{What: incident.OutcomeCanceled, Words: context.Cause(ctx).Error()}
+	return &Error{What: incident.OutcomeCanceled, Words: clean(context.Cause(ctx).Error())}
 }
 
+// The words of net/http/pprof that decide what happens next.
+const (
+	wordsBusy         = "cpu profiling already in use"
+	wordsWriteTimeout = "profile duration exceeds server's writetimeout"
+)
+
 // statusError reads the target's words and tells what they mean.
-func statusError(resp *http.Response, path string) error {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // best effort: the status is what counts
-	words := excerptText(body)
-	text := strings.ToLower(string(body))
-	e := &Error{What: incident.OutcomeTargetError, Status: resp.StatusCode, Words: fmt.Sprintf("HTTP %d: %s", resp.StatusCode, words)}
+func statusError(resp *http.Response, u *url.URL, secrets []string) error {
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, excerptBytes)) // best effort: the status is what counts
+	words := excerpt(body, secrets)
+	lower := strings.ToLower(words)
+	status := resp.StatusCode
+	e := &Error{What: incident.OutcomeTargetError, Status: status, Words: fmt.Sprintf("HTTP %d: %s", status, words)}
 	switch {
-	case strings.Contains(text, "already in use"):
-		e.What, e.retry = incident.OutcomeBusy, true
-		e.Words = words
-	case strings.Contains(text, "exceeds server's writetimeout"):
-		e.writeTimeout = true
-		e.Words = words
-	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+	case status == http.StatusInternalServerError && strings.Contains(lower, wordsBusy):
+		e.What, e.Words, e.retry = incident.OutcomeBusy, words, true
+	case status == http.StatusBadRequest && strings.Contains(lower, wordsWriteTimeout):
+		e.Words, e.writeTimeout = words, true
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		e.What = incident.OutcomeDenied
-		e.Words = fmt.Sprintf("HTTP %d: check authorization in the service's configuration", resp.StatusCode)
-	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusMethodNotAllowed:
+		e.Words = fmt.Sprintf("HTTP %d: check authorization in the service's configuration", status)
+	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed:
 		e.What = incident.OutcomeNoPprof
-		e.Words = fmt.Sprintf("HTTP %d at %s: import net/http/pprof in the service and check the path", resp.StatusCode, path)
-	case resp.StatusCode >= 300 && resp.StatusCode < 400:
+		e.Words = fmt.Sprintf("HTTP %d at %s: import net/http/pprof in the service and check the path", status, clean(u.EscapedPath()))
+	case status >= 300 && status < 400:
 		e.What = incident.OutcomeNoPprof
-		e.Words = fmt.Sprintf("HTTP %d: it points elsewhere, and redirects are not followed", resp.StatusCode)
-	case resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusServiceUnavailable || resp.StatusCode == http.StatusTooManyRequests:
+		e.Words = fmt.Sprintf("HTTP %d: it points to %s, and redirects are not followed", status, elsewhere(resp, secrets))
+	case status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests:
 		e.retry = true
 	}
 	return e
+}
+
+// elsewhere names the host that a redirect points to. The rest of the address
+// may hold a session or a token.
+func elsewhere(resp *http.Response, secrets []string) string {
+	to, err := resp.Location()
+	if err != nil {
+		return "nowhere"
+	}
+	return fmt.Sprintf("host %q", excerpt([]byte(to.Hostname()), secrets))
 }

@@ -50,6 +50,9 @@ func (p *Pipeline) report(ctx context.Context, inc incident.Incident) error {
 		p.Logger.ErrorContext(ctx, "analysis", "incident", inc.ID, "error", err)
 		return p.Store.Finish(ctx, inc.ID, nil, "the profiles could not be analysed: "+err.Error())
 	}
+	if res.Report.Samples == 0 {
+		return p.Store.Finish(ctx, inc.ID, nil, "the hot pods used no CPU while they were profiled: the spike was over, or is elsewhere")
+	}
 	res.Report.Notes = append(res.Report.Notes, problems...)
 	if err := p.draw(inc.ID, res); err != nil {
 		return err

@@ -6,7 +6,9 @@ package pproftest
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/pprof"
@@ -23,15 +25,17 @@ const (
 	Busy         Mode = "busy"          // the CPU profiler is taken, in net/http/pprof's words
 	NoPprof      Mode = "no pprof"      // 404
 	Page         Mode = "page"          // 200 with HTML, as a catch-all route answers
-	Redirect     Mode = "redirect"      // to another host
-	Hang         Mode = "hang"          // headers, then nothing until the caller goes
+	Redirect     Mode = "redirect"      // to /elsewhere at another host name, which is this server too
+	Hang         Mode = "hang"          // nothing until the caller goes
+	Slow         Mode = "slow"          // the first half of a profile, then nothing until the caller goes
 	Cut          Mode = "cut"           // a profile that ends too soon
 	Reset        Mode = "reset"         // the connection breaks
-	Bomb         Mode = "bomb"          // 64 MiB in a few kilobytes
+	Bomb         Mode = "bomb"          // a valid profile of 64 MiB in a few kilobytes
 	Raw          Mode = "raw"           // an uncompressed profile
 	Empty        Mode = "empty"         // 200 and no body
 	WriteTimeout Mode = "write timeout" // more than 4 seconds are refused, in an older Go's words
 	Broken       Mode = "broken"        // 500 with control characters in its words
+	Echo         Mode = "echo"          // 500 that repeats the caller's Authorization
 )
 
 // Server is the target. Its methods are safe for concurrent use.
@@ -43,6 +47,7 @@ type Server struct {
 	authorization string
 	requests      []string
 	hook          func(path string)
+	cpu           []byte
 }
 
 // New starts a target; Close ends it.
@@ -54,13 +59,17 @@ func New() *Server {
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.requests = append(s.requests, r.URL.RequestURI())
-		mode, want, hook := s.mode, s.authorization, s.hook
+		mode, want, hook, cpu := s.mode, s.authorization, s.hook, s.cpu
 		s.mu.Unlock()
 		if hook != nil {
 			hook(r.URL.Path)
 		}
 		if want != "" && r.Header.Get("Authorization") != want {
 			http.Error(w, "who are you", http.StatusUnauthorized)
+			return
+		}
+		if mode == Real && cpu != nil && r.URL.Path == "/debug/pprof/profile" {
+			_, _ = w.Write(cpu) // a caller that went away is its business
 			return
 		}
 		answer(w, r, mode, mux)
@@ -73,6 +82,10 @@ func (s *Server) PprofURL() string { return s.URL + "/debug/pprof" }
 
 // SetMode changes how the target behaves from now on.
 func (s *Server) SetMode(m Mode) { s.mu.Lock(); s.mode = m; s.mu.Unlock() }
+
+// ServeCPU makes the target answer with this CPU profile, at once. A process
+// has one CPU profiler: several targets in one process need this.
+func (s *Server) ServeCPU(profile []byte) { s.mu.Lock(); s.cpu = profile; s.mu.Unlock() }
 
 // Require makes the target ask for this Authorization header.
 func (s *Server) Require(authorization string) {
@@ -102,24 +115,26 @@ func answer(w http.ResponseWriter, r *http.Request, mode Mode, real http.Handler
 	case Page:
 		fmt.Fprintln(w, "<!doctype html><title>Welcome</title>")
 	case Redirect:
-		http.Redirect(w, r, "http://example.com/elsewhere", http.StatusFound)
+		_, port, _ := net.SplitHostPort(r.Host)
+		http.Redirect(w, r, "http://localhost:"+port+"/elsewhere", http.StatusFound)
 	case Hang:
-		w.WriteHeader(http.StatusOK)
-		_ = http.NewResponseController(w).Flush() // the caller's time limit ends this
+		<-r.Context().Done() // the caller's time limit ends this
+	case Slow:
+		_, _ = w.Write(half(r, real)) // a caller that went away is its business
+		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	case Cut:
-		rec := httptest.NewRecorder()
-		real.ServeHTTP(rec, short(r))
-		b := rec.Body.Bytes()
-		_, _ = w.Write(b[:len(b)/2]) // a caller that went away is its business
+		_, _ = w.Write(half(r, real))
 	case Reset:
 		panic(http.ErrAbortHandler)
 	case Bomb:
+		const size = 64 << 20
+		head := []byte{0x0a, 0, 0x32, 0, 0x32} // a sample type, the empty string, and a very long one
 		zw := gzip.NewWriter(w)
-		head := []byte{0x0a, 0x04, 0x08, 0x01, 0x10, 0x02, 0x32, 0xff}
-		_, _ = zw.Write(head)
-		for range 64 {
-			if _, err := zw.Write(make([]byte, 1<<20)); err != nil {
+		_, _ = zw.Write(binary.AppendUvarint(head, size))
+		zeros := make([]byte, 1<<20)
+		for range size / len(zeros) {
+			if _, err := zw.Write(zeros); err != nil {
 				return
 			}
 		}
@@ -146,9 +161,18 @@ func answer(w http.ResponseWriter, r *http.Request, mode Mode, real http.Handler
 	case Broken:
 		w.WriteHeader(http.StatusInternalServerError)
 		fmt.Fprint(w, "it \x1b[31mbroke\x1b[0m\n<!channel> "+strings.Repeat("x", 500))
+	case Echo:
+		http.Error(w, "not for "+r.Header.Get("Authorization"), http.StatusInternalServerError)
 	default:
 		real.ServeHTTP(w, r)
 	}
+}
+
+// half is the first half of a real profile.
+func half(r *http.Request, real http.Handler) []byte {
+	rec := httptest.NewRecorder()
+	real.ServeHTTP(rec, short(r))
+	return rec.Body.Bytes()[:rec.Body.Len()/2]
 }
 
 // short asks the real handlers for a profile that is quickly made.

@@ -1,0 +1,245 @@
+package slacktest
+
+import (
+	"fmt"
+	"html"
+	"html/template"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// markupWriter builds HTML: texts are escaped, tags are written as they are.
+type markupWriter struct{ b strings.Builder }
+
+func (w *markupWriter) tag(s string)  { w.b.WriteString(s) }
+func (w *markupWriter) text(s string) { w.b.WriteString(html.EscapeString(s)) }
+func (w *markupWriter) lines(s string) {
+	w.tag(strings.ReplaceAll(html.EscapeString(s), "\n", "<br>"))
+}
+func (w *markupWriter) html() template.HTML { return template.HTML(w.b.String()) }
+
+// link writes a link, or its words alone when its address is none for the web.
+func (w *markupWriter) link(address, label, class string) {
+	if label == "" {
+		label = address
+	}
+	u, err := url.Parse(address)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") {
+		w.text(label)
+		return
+	}
+	w.tag(fmt.Sprintf(`<a class="%s" href="%s" rel="noreferrer noopener" target="_blank">`, class, html.EscapeString(u.String())))
+	w.text(label)
+	w.tag("</a>")
+}
+
+// blockHTML renders one block.
+func blockHTML(n node) template.HTML {
+	w := &markupWriter{}
+	switch n.Type {
+	case "header":
+		_, text := n.object()
+		w.tag(`<h3 class="header">`)
+		w.text(text)
+		w.tag("</h3>")
+	case "divider":
+		w.tag(`<hr class="divider">`)
+	case "section":
+		w.tag(`<div class="section">`)
+		if len(n.Text) > 0 {
+			w.object(n.object())
+		}
+		if len(n.Fields) > 0 {
+			w.tag(`<div class="fields">`)
+			for _, f := range n.Fields {
+				w.tag("<div>")
+				w.object(f.Type, f.plain())
+				w.tag("</div>")
+			}
+			w.tag("</div>")
+		}
+		w.tag("</div>")
+	case "context":
+		w.tag(`<div class="context">`)
+		for _, e := range n.Elements {
+			w.tag("<span>")
+			w.object(e.Type, e.plain())
+			w.tag("</span>")
+		}
+		w.tag("</div>")
+	case "actions":
+		w.tag(`<div class="actions">`)
+		for _, e := range n.Elements {
+			_, label := e.object()
+			w.link(e.URL, label, "button")
+		}
+		w.tag("</div>")
+	case "rich_text":
+		w.tag(`<div class="rich">`)
+		w.rich(n.Elements)
+		w.tag("</div>")
+	case "table":
+		w.table(n)
+	default:
+		w.tag(`<div class="context"><span>`)
+		w.text("[" + n.Type + "] " + n.AltText)
+		w.tag("</span></div>")
+	}
+	return w.html()
+}
+
+func (w *markupWriter) object(kind, text string) {
+	if kind == "mrkdwn" {
+		w.tag(string(mrkdwnHTML(text)))
+		return
+	}
+	w.lines(unescape(text))
+}
+
+func (w *markupWriter) table(n node) {
+	w.tag(`<div class="scroll"><table>`)
+	for _, row := range n.Rows {
+		w.tag("<tr>")
+		for i, c := range row {
+			class := ""
+			if i < len(n.Columns) && n.Columns[i].Align == "right" {
+				class = ` class="right"`
+			}
+			w.tag("<td" + class + ">")
+			if c.Type == "rich_text" {
+				w.rich(c.Elements)
+			} else {
+				w.lines(c.plain())
+			}
+			w.tag("</td>")
+		}
+		w.tag("</tr>")
+	}
+	w.tag("</table></div>")
+}
+
+func (w *markupWriter) rich(parts []node) {
+	for _, p := range parts {
+		switch p.Type {
+		case "rich_text_list":
+			w.tag("<ul>")
+			for _, item := range p.Elements {
+				w.tag("<li>")
+				w.inline(item.Elements)
+				w.tag("</li>")
+			}
+			w.tag("</ul>")
+		case "rich_text_quote":
+			w.tag("<blockquote>")
+			w.inline(p.Elements)
+			w.tag("</blockquote>")
+		case "rich_text_preformatted":
+			w.tag("<pre>")
+			for _, e := range p.Elements {
+				w.text(e.plain())
+			}
+			w.tag("</pre>")
+		default:
+			w.tag("<p>")
+			w.inline(p.Elements)
+			w.tag("</p>")
+		}
+	}
+}
+
+func (w *markupWriter) inline(elements []node) {
+	for _, e := range elements {
+		st := e.styles()
+		var closing []string
+		for _, s := range []struct {
+			on  bool
+			tag string
+		}{{st.Bold, "b"}, {st.Italic, "i"}, {st.Strike, "s"}, {st.Code, "code"}} {
+			if s.on {
+				w.tag("<" + s.tag + ">")
+				closing = append(closing, "</"+s.tag+">")
+			}
+		}
+		switch e.Type {
+		case "link":
+			w.link(e.URL, e.plain(), "")
+		case "date":
+			w.text(e.Fallback)
+		case "emoji":
+			w.text(":" + e.Name + ":")
+		case "user", "usergroup", "channel", "broadcast":
+			w.tag(`<span class="mention">`)
+			w.text("@" + e.UserID + e.Channel + e.Range)
+			w.tag("</span>")
+		default:
+			w.lines(e.plain())
+		}
+		for i := range closing {
+			w.tag(closing[len(closing)-1-i])
+		}
+	}
+}
+
+// What mrkdwn formats in a line, after escaping. Slack wants a boundary on
+// both sides, which is why a*b*c stays as it is.
+var (
+	boldText   = regexp.MustCompile(`(^|[\s(])\*([^*\s](?:[^*\n]*[^*\s])?)\*($|[\s).,:;!?])`)
+	italicText = regexp.MustCompile(`(^|[\s(])_([^_\s](?:[^_\n]*[^_\s])?)_($|[\s).,:;!?])`)
+	strikeText = regexp.MustCompile(`(^|[\s(])~([^~\s](?:[^~\n]*[^~\s])?)~($|[\s).,:;!?])`)
+)
+
+// mrkdwnHTML renders Slack's markup.
+func mrkdwnHTML(s string) template.HTML {
+	w := &markupWriter{}
+	for i, part := range strings.Split(s, "```") {
+		if i%2 == 1 {
+			w.tag("<pre>")
+			w.text(unescape(strings.Trim(part, "\n")))
+			w.tag("</pre>")
+			continue
+		}
+		for j, span := range strings.Split(part, "`") {
+			if j%2 == 1 {
+				w.tag("<code>")
+				w.text(unescape(span))
+				w.tag("</code>")
+				continue
+			}
+			w.mrkdwnSpan(span)
+		}
+	}
+	return w.html()
+}
+
+// mrkdwnSpan renders mrkdwn without code in it.
+func (w *markupWriter) mrkdwnSpan(s string) {
+	for {
+		at := markup.FindStringSubmatchIndex(s)
+		if at == nil {
+			w.formatted(s)
+			return
+		}
+		w.formatted(s[:at[0]])
+		target, label := s[at[2]:at[3]], ""
+		if at[4] >= 0 {
+			label = s[at[4]:at[5]]
+		}
+		if strings.ContainsAny(target[:1], "!@#") {
+			w.tag(`<span class="mention">`)
+			w.text("@" + strings.TrimLeft(target, "!@#"))
+			w.tag("</span>")
+		} else {
+			w.link(unescape(target), unescape(label), "")
+		}
+		s = s[at[1]:]
+	}
+}
+
+func (w *markupWriter) formatted(s string) {
+	out := strings.ReplaceAll(html.EscapeString(unescape(s)), "\n", "<br>")
+	out = boldText.ReplaceAllString(out, "$1<b>$2</b>$3")
+	out = italicText.ReplaceAllString(out, "$1<i>$2</i>$3")
+	out = strikeText.ReplaceAllString(out, "$1<s>$2</s>$3")
+	w.tag(out)
+}
