@@ -6,7 +6,6 @@ require (
 	github.com/DataDog/datadog-api-client-go/v2 v2.67.0
 	github.com/alecthomas/kong v1.17.0
 	github.com/alicebob/miniredis/v2 v2.40.0
-	github.com/caarlos0/env/v11 v11.4.2
 	github.com/coocood/freecache v1.2.7
 	github.com/goccy/go-yaml v1.19.2
 	github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50

@@ -1,5 +1,5 @@
-// The module tools pins the programs that check this repository. It is apart
-// from the product's module, so that none of their dependencies reaches it.
+// The programs that check this repository, pinned. They are a module of their
+// own, so that none of their dependencies reaches the product.
 module github.com/profbot/profbot/tools
 
 go 1.26.0

@@ -70,13 +70,7 @@ func New(opt Options) (*Collector, error) {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	if opt.Transport == nil {
-		opt.Transport = &http.Transport{
-			DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
-			TLSHandshakeTimeout:    3 * time.Second,
-			DisableKeepAlives:      true,
-			DisableCompression:     true, // profiles are compressed already
-			MaxResponseHeaderBytes: 64 << 10,
-		}
+		opt.Transport = newTransport()
 	}
 	return &Collector{
 		opt: opt,
@@ -89,6 +83,18 @@ func New(opt Options) (*Collector, error) {
 		budget:    semaphore.NewWeighted(int64(opt.Simultaneous)),
 		profiling: map[string]*turn{},
 	}, nil
+}
+
+// newTransport is for asking each pod rarely: no connection outlives its
+// answer, and no proxy from the environment stands between.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    3 * time.Second,
+		DisableKeepAlives:      true,
+		DisableCompression:     true, // profiles are compressed already
+		MaxResponseHeaderBytes: 64 << 10,
+	}
 }
 
 // Profile is one profile as pulled.
@@ -122,7 +128,7 @@ func (c *Collector) Pull(ctx context.Context, t incident.Target, k incident.Kind
 	if k == incident.KindCPU {
 		// Before the budget, so that those who wait for one pod do not keep
 		// others from being pulled.
-		done, err := c.turn(ctx, base.JoinPath().String())
+		done, err := c.turn(ctx, base.JoinPath(path).String())
 		if err != nil {
 			return Profile{}, canceled(ctx)
 		}

@@ -26,15 +26,24 @@ import (
 // check, a rate in nanocores.
 const DefaultMetric = "container.cpu.usage"
 
+const (
+	timeout    = 10 * time.Second // of one question with its repetition
+	maxAnswer  = 16 << 20         // bytes; a pod's series is about 1 KiB
+	maxWords   = 300              // bytes quoted of an answer that is an error
+	queryPods  = "v1.MetricsApi.QueryMetrics"
+	serverURL  = 1 // of the client's list: {protocol}://{name}
+	serverSite = 0 // https://api.{site}
+)
+
 // Options configure a [Client]. APIKey and AppKey are required.
 type Options struct {
 	Site           string // "datadoghq.com" (the default), "datadoghq.eu", "us5.datadoghq.com", ...
 	APIKey, AppKey string
-	Metric         string        // of CPU, tagged with service, env and pod_name; "" means [DefaultMetric]
-	Window         time.Duration // how far back to look; 0 means 10 minutes
-	URL            string        // replaces https://api.SITE, for tests and proxies
-	Logger         *slog.Logger  // nil discards
-	Now            func() time.Time
+	Metric         string           // of CPU, tagged with service, env and pod_name; "" means [DefaultMetric]
+	Window         time.Duration    // how far back to look; 0 means 10 minutes
+	URL            string           // replaces https://api.SITE, for tests and proxies
+	Logger         *slog.Logger     // nil discards
+	Now            func() time.Time // nil means time.Now
 	// Transport carries the requests; nil means the default transport.
 	Transport http.RoundTripper
 }
@@ -43,12 +52,17 @@ type Options struct {
 type Client struct {
 	opt     Options
 	metrics *v1.MetricsApi
+	server  int               // index into the client's list of servers
+	vars    map[string]string // what the server's address is made of
 }
 
 // New returns a Client. It asks nothing yet.
 func New(opt Options) (*Client, error) {
 	if opt.APIKey == "" || opt.AppKey == "" {
 		return nil, errors.New("new Datadog client: both the API key and the application key are required")
+	}
+	if opt.Window < 0 {
+		return nil, errors.New("new Datadog client: the window must not be negative")
 	}
 	opt.Site = cmp.Or(opt.Site, "datadoghq.com")
 	opt.Metric = cmp.Or(opt.Metric, DefaultMetric)
@@ -59,21 +73,47 @@ func New(opt Options) (*Client, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
+	if opt.Transport == nil {
+		opt.Transport = http.DefaultTransport
+	}
 	if !metricName.MatchString(opt.Metric) {
 		return nil, fmt.Errorf("new Datadog client: %q is no metric name", opt.Metric)
 	}
-	cfg := api.NewConfiguration()
-	cfg.UserAgent = "profbot"
-	cfg.HTTPClient = &http.Client{Timeout: 8 * time.Second, Transport: opt.Transport}
-	// The caller's patience is ten seconds; one more try fits.
-	cfg.RetryConfiguration = api.RetryConfiguration{EnableRetry: true, MaxRetries: 1, BackOffBase: 2, BackOffMultiplier: 2, HTTPRetryTimeout: 5 * time.Second}
+	c := &Client{opt: opt, server: serverSite, vars: map[string]string{"site": opt.Site}}
 	if opt.URL != "" {
 		u, err := url.Parse(opt.URL)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return nil, errors.New("new Datadog client: the API address is no http or https address")
+		if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" {
+			return nil, errors.New("new Datadog client: the API address is no http or https address of a host and a path")
 		}
+		c.server = serverURL
+		c.vars = map[string]string{"protocol": u.Scheme, "name": u.Host + strings.TrimRight(u.EscapedPath(), "/")}
 	}
-	return &Client{opt: opt, metrics: v1.NewMetricsApi(api.NewAPIClient(cfg))}, nil
+	cfg := api.NewConfiguration()
+	if _, err := cfg.ServerURLWithContext(c.context(context.Background()), queryPods); err != nil {
+		return nil, fmt.Errorf("new Datadog client: %q is no Datadog site", opt.Site)
+	}
+	cfg.UserAgent = "profbot"
+	cfg.HTTPClient = &http.Client{
+		Transport: limited{opt.Transport},
+		// The keys travel in headers of Datadog's own, which net/http would
+		// send along to another host.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	// A limit that resets within a few seconds is worth waiting for once.
+	cfg.RetryConfiguration = api.RetryConfiguration{EnableRetry: true, MaxRetries: 1, BackOffBase: 2, BackOffMultiplier: 2, HTTPRetryTimeout: timeout / 2}
+	c.metrics = v1.NewMetricsApi(api.NewAPIClient(cfg))
+	return c, nil
+}
+
+// limited bounds the answers, which the client reads whole.
+type limited struct{ http.RoundTripper }
+
+func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := l.RoundTripper.RoundTrip(r)
+	if err == nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer)
+	}
+	return resp, err
 }
 
 var (
@@ -99,22 +139,28 @@ func (c *Client) Query(service, env string) (string, error) {
 }
 
 // PodLoad returns the mean CPU of each pod of a service over the window,
-// hottest first. An empty env means any. No data is an empty list.
+// hottest first. An empty env means any. No data is an empty list. It takes 10
+// seconds at most, with one repetition when Datadog's rate limit or server
+// asks for it. Errors have Datadog's words and never a key.
 func (c *Client) PodLoad(ctx context.Context, service, env string) ([]incident.PodLoad, error) {
 	query, err := c.Query(service, env)
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
+	defer cancel()
 	now := c.opt.Now()
 	resp, hr, err := c.metrics.QueryMetrics(c.context(ctx), now.Add(-c.opt.Window).Unix(), now.Unix(), query)
-	if hr != nil && hr.Body != nil {
+	if hr != nil {
 		_ = hr.Body.Close() // read by the client
+		c.opt.Logger.DebugContext(ctx, "asked Datadog for pod loads", "query", query, "status", hr.StatusCode, "series", len(resp.GetSeries()),
+			"limit", hr.Header.Get("X-RateLimit-Name"), "remaining", hr.Header.Get("X-RateLimit-Remaining"))
 	}
 	if err != nil {
-		return nil, c.explain(ctx, hr, err)
+		return nil, fmt.Errorf("ask Datadog for %s: %w", c.opt.Metric, c.explain(ctx, hr, err))
 	}
 	if resp.GetStatus() == "error" || resp.GetError() != "" {
-		return nil, fmt.Errorf("query %s: Datadog says %q", c.opt.Metric, resp.GetError())
+		return nil, fmt.Errorf("ask Datadog for %s: it says %q", c.opt.Metric, c.quote(resp.GetError()))
 	}
 	var out []incident.PodLoad
 	for _, s := range resp.GetSeries() {
@@ -125,7 +171,7 @@ func (c *Client) PodLoad(ctx context.Context, service, env string) ([]incident.P
 		}
 		factor, err := coresPer(s.GetUnit())
 		if err != nil {
-			return nil, fmt.Errorf("query %s: %w", c.opt.Metric, err)
+			return nil, fmt.Errorf("ask Datadog for %s: %w", c.opt.Metric, err)
 		}
 		out = append(out, incident.PodLoad{Pod: pod, Cores: mean * factor})
 	}
@@ -140,15 +186,8 @@ func (c *Client) context(ctx context.Context) context.Context {
 	ctx = context.WithValue(ctx, api.ContextAPIKeys, map[string]api.APIKey{
 		"apiKeyAuth": {Key: c.opt.APIKey}, "appKeyAuth": {Key: c.opt.AppKey},
 	})
-	if c.opt.URL != "" {
-		u, err := url.Parse(c.opt.URL)
-		if err != nil {
-			return ctx // New has parsed it before
-		}
-		ctx = context.WithValue(ctx, api.ContextServerIndex, 1)
-		return context.WithValue(ctx, api.ContextServerVariables, map[string]string{"name": u.Host, "protocol": u.Scheme})
-	}
-	return context.WithValue(ctx, api.ContextServerVariables, map[string]string{"site": c.opt.Site})
+	ctx = context.WithValue(ctx, api.ContextServerIndex, c.server)
+	return context.WithValue(ctx, api.ContextServerVariables, c.vars)
 }
 
 // explain turns a failed call into words that say what to do.
@@ -156,28 +195,32 @@ func (c *Client) explain(ctx context.Context, hr *http.Response, err error) erro
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if hr == nil {
-		// The client's error may repeat the address, which is not secret, but
-		// its query is long and says nothing.
+	answer, ok := errors.AsType[api.GenericOpenAPIError](err)
+	if hr == nil || !ok {
 		if ue, ok := errors.AsType[*url.Error](err); ok {
-			err = ue.Err
+			err = ue.Err // without the address and its long query
 		}
-		return fmt.Errorf("ask Datadog: %w", err)
+		return err
 	}
-	words := ""
-	if e, ok := errors.AsType[api.GenericOpenAPIError](err); ok {
-		words = string(e.ErrorBody[:min(len(e.ErrorBody), 300)])
+	words := string(answer.ErrorBody)
+	switch status := hr.StatusCode; {
+	case status == http.StatusForbidden || status == http.StatusUnauthorized:
+		return fmt.Errorf("HTTP %d: check datadog.api_key, datadog.app_key (scope timeseries_query) and datadog.site; it says %q", status, c.quote(words))
+	case status == http.StatusTooManyRequests:
+		return fmt.Errorf("HTTP 429: the rate limit %q is used up for %s s", hr.Header.Get("X-RateLimit-Name"), cmp.Or(hr.Header.Get("X-RateLimit-Reset"), "?"))
+	case status >= 300 && status < 400:
+		return fmt.Errorf("HTTP %d: redirects are not followed, since the keys would go along; check datadog.site and datadog.api_url", status)
+	case status == http.StatusOK:
+		return fmt.Errorf("the answer is not understood: it begins with %q", c.quote(words))
+	default:
+		return fmt.Errorf("HTTP %d: %q", status, c.quote(words))
 	}
-	for _, secret := range []string{c.opt.APIKey, c.opt.AppKey} {
-		words = strings.ReplaceAll(words, secret, "[redacted]")
-	}
-	switch hr.StatusCode {
-	case http.StatusForbidden, http.StatusUnauthorized:
-		return fmt.Errorf("ask Datadog: HTTP %d: check datadog.api_key, datadog.app_key (scope timeseries_query) and datadog.site", hr.StatusCode)
-	case http.StatusTooManyRequests:
-		return fmt.Errorf("ask Datadog: HTTP 429: the rate limit %q is used up", hr.Header.Get("X-RateLimit-Name"))
-	}
-	return fmt.Errorf("ask Datadog: HTTP %d: %q", hr.StatusCode, words)
+}
+
+// quote shortens what Datadog says and takes the keys out of it.
+func (c *Client) quote(words string) string {
+	words = strings.NewReplacer(c.opt.APIKey, "[...]", c.opt.AppKey, "[...]").Replace(words)
+	return strings.ToValidUTF8(words[:min(len(words), maxWords)], "")
 }
 
 func podOf(s v1.MetricsQueryMetadata) string {
@@ -204,13 +247,14 @@ func meanOf(points [][]*float64) (mean float64, ok bool) {
 	return mean / float64(n), true
 }
 
-// coresPer converts the answer's unit to cores. The unit in the answer is
-// believed, not the metric's name: integrations differ.
+// coresPer says how many cores one of the answer's unit is. The unit in the
+// answer is believed, not the metric's name: integrations differ.
 func coresPer(unit []v1.MetricsQueryUnit) (float64, error) {
 	if len(unit) == 0 || unit[0].GetName() == "" {
 		return 0, errors.New("the metric has no unit; set it to nanocore or core in Datadog's metric summary")
 	}
-	switch name := unit[0].GetName(); name {
+	u := unit[0]
+	switch u.GetName() {
 	case "core":
 		return 1, nil
 	case "millicore":
@@ -219,11 +263,10 @@ func coresPer(unit []v1.MetricsQueryUnit) (float64, error) {
 		return 1e-6, nil
 	case "nanocore":
 		return 1e-9, nil
-	case "nanosecond": // per second: nanoseconds of CPU in each second
-		return 1e-9, nil
-	case "percent":
-		return 0.01, nil
-	default:
-		return 0, fmt.Errorf("the metric's unit %q is no unit of CPU", name)
 	}
+	// Datadog gives a unit's size in the base unit of its family: the core.
+	if u.GetFamily() == "cpu" && u.GetScaleFactor() > 0 {
+		return u.GetScaleFactor(), nil
+	}
+	return 0, fmt.Errorf("the metric's unit %q is no unit of CPU; core, millicore, microcore and nanocore are", u.GetName())
 }

@@ -3,8 +3,13 @@ package datadog_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -64,14 +69,14 @@ func TestPodLoad(t *testing.T) {
 
 func TestUnits(t *testing.T) {
 	s, c := start(t, datadogtest.Options{})
-	for _, unit := range []string{"core", "millicore", "microcore", "nanocore"} {
+	for _, unit := range []string{"core", "millicore", "microcore", "nanocore", "kilocore"} {
 		s.SetUnit(unit)
 		got, err := c.PodLoad(t.Context(), "live-api", "")
 		if err != nil || len(got) != 3 || !cmp.Equal(got[0].Cores, 1.75, approx) {
 			t.Errorf("%s: %v, %v", unit, got, err)
 		}
 	}
-	for unit, want := range map[string]string{"": "has no unit", "byte": `unit "byte" is no unit of CPU`} {
+	for unit, want := range map[string]string{"": "has no unit", "byte": `unit "byte" is no unit of CPU`, "percent": `unit "percent" is no`} {
 		s.SetUnit(unit)
 		if _, err := c.PodLoad(t.Context(), "live-api", ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("unit %q: error %v", unit, err)
@@ -112,40 +117,167 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-func TestFailures(t *testing.T) {
-	t.Run("wrong keys", func(t *testing.T) {
-		s, _ := start(t, datadogtest.Options{})
-		c, err := datadog.New(datadog.Options{APIKey: "wrong-api-key", AppKey: "wrong-app-key", URL: s.URL})
+// bubble runs f in a synctest bubble with a client whose requests go straight
+// to the handler of s: time passes only when everybody waits.
+func bubble(t *testing.T, s *datadogtest.Server, f func(t *testing.T, c *datadog.Client)) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := datadog.New(datadog.Options{APIKey: apiKey, AppKey: appKey, URL: s.URL, Transport: direct{s.Config.Handler}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = c.PodLoad(t.Context(), "live-api", "")
-		if err == nil || !strings.Contains(err.Error(), "HTTP 403: check datadog.api_key") || strings.Contains(err.Error(), "wrong-a") {
+		f(t, c)
+	})
+}
+
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	done := make(chan *http.Response, 1)
+	go func() { // ended by the handler
+		rec := httptest.NewRecorder()
+		d.ServeHTTP(rec, r)
+		done <- rec.Result()
+	}()
+	select {
+	case resp := <-done:
+		return resp, nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		refuse  int
+		reset   time.Duration
+		patient time.Duration // of the caller
+		asked   int
+		err     string
+	}{
+		{"resets soon", 1, 3 * time.Second, time.Minute, 2, ""},
+		{"resets late", 1, time.Minute, time.Minute, 1, `HTTP 429: the rate limit "query" is used up for 60 s`},
+		{"refuses twice", 2, time.Second, time.Minute, 2, "HTTP 429"},
+		{"caller cannot wait", 1, 3 * time.Second, time.Second, 1, "is used up for 3 s"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, _ := start(t, datadogtest.Options{})
+			bubble(t, s, func(t *testing.T, c *datadog.Client) {
+				s.FailNext(tc.refuse, tc.reset)
+				began := time.Now()
+				ctx, cancel := context.WithTimeoutCause(t.Context(), tc.patient, errors.New("gave up"))
+				defer cancel()
+				got, err := c.PodLoad(ctx, "live-api", "")
+				if tc.err == "" && (err != nil || len(got) != 3) || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
+					t.Errorf("%v, %v", got, err)
+				}
+				if n := len(s.Queries()); n != tc.asked {
+					t.Errorf("asked %d times, want %d", n, tc.asked)
+				}
+				if took := time.Since(began); took > 10*time.Second || took > tc.patient {
+					t.Errorf("took %s", took)
+				}
+			})
+		})
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	var hang chan struct{}
+	s, _ := start(t, datadogtest.Options{OnQuery: func() { <-hang }})
+	bubble(t, s, func(t *testing.T, c *datadog.Client) {
+		hang = make(chan struct{})
+		defer close(hang)
+		began := time.Now()
+		_, err := c.PodLoad(t.Context(), "live-api", "")
+		if want := "ask Datadog for container.cpu.usage: no answer within 10s"; err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
+		if took := time.Since(began); took != 10*time.Second {
+			t.Errorf("took %s", took)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errors.New("profbot is stopping"))
+		if _, err := c.PodLoad(ctx, "live-api", ""); err == nil || !strings.Contains(err.Error(), "profbot is stopping") {
 			t.Errorf("error %v", err)
 		}
 	})
-	t.Run("rate limit, then an answer", func(t *testing.T) {
-		s, c := start(t, datadogtest.Options{})
-		s.FailNext(1)
-		if got, err := c.PodLoad(t.Context(), "live-api", ""); err != nil || len(got) != 3 {
-			t.Errorf("%v, %v", got, err)
-		}
-	})
-	t.Run("nobody answers in time", func(t *testing.T) {
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("gave up"))
-		defer cancel()
-		_, c := start(t, datadogtest.Options{OnQuery: func() { <-ctx.Done() }})
-		if _, err := c.PodLoad(ctx, "live-api", ""); err == nil || !strings.Contains(err.Error(), "gave up") {
-			t.Errorf("error %v", err)
-		}
-	})
-	t.Run("nobody is there", func(t *testing.T) {
-		s, c := start(t, datadogtest.Options{})
-		s.Close()
-		if _, err := c.PodLoad(t.Context(), "live-api", ""); err == nil || strings.Contains(err.Error(), apiKey) {
-			t.Errorf("error %v", err)
-		}
-	})
+}
+
+// TestAnswers is about servers that answer as they should not. None may bring
+// a key into an error.
+func TestAnswers(t *testing.T) {
+	var asked atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer other.Close()
+	for _, tc := range []struct {
+		name   string
+		status int
+		body   string
+		want   string
+	}{
+		{"keys refused", 403, `{"errors":["key ` + apiKey + ` and ` + appKey + ` are wrong"]}`, `HTTP 403: check datadog.api_key, datadog.app_key (scope timeseries_query) and datadog.site; it says "{\"errors\":[\"key [...] and [...]`},
+		{"a bad query", 400, `{"errors":["Error parsing query"]}`, `HTTP 400: "{\"errors\":[\"Error parsing query`},
+		{"a key where the quote ends", 400, strings.Repeat("x", 290) + apiKey, "HTTP 400: \"xxx"},
+		{"elsewhere", 307, "", "redirects are not followed"},
+		{"an error in an answer", 200, `{"status":"error","error":"no such metric for ` + appKey + `"}`, `it says "no such metric for [...]"`},
+		{"no JSON", 200, `<html>` + apiKey, `the answer is not understood: it begins with "<html>[...]"`},
+		{"endless", 200, `{"message":"` + strings.Repeat("x", 17<<20), "too large"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.Header().Set("Location", other.URL)
+				w.WriteHeader(tc.status)
+				_, _ = io.WriteString(w, tc.body) // a client that has enough goes away
+			}))
+			defer s.Close()
+			c, err := datadog.New(datadog.Options{APIKey: apiKey, AppKey: appKey, URL: s.URL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.PodLoad(t.Context(), "live-api", "")
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Fatalf("error %v, want %s", err, tc.want)
+			}
+			if strings.Contains(err.Error(), apiKey[:8]) || strings.Contains(err.Error(), appKey[:8]) || len(err.Error()) > 600 {
+				t.Errorf("a key, or too much, in %v", err)
+			}
+		})
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("the other host was asked %d times", n)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	s, c := start(t, datadogtest.Options{})
+	wrong, err := datadog.New(datadog.Options{APIKey: "wrong-api-key", AppKey: "wrong-app-key", URL: s.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = wrong.PodLoad(t.Context(), "live-api", ""); err == nil || !strings.Contains(err.Error(), "HTTP 403: check datadog.api_key") || strings.Contains(err.Error(), "wrong-a") {
+		t.Errorf("wrong keys: %v", err)
+	}
+	s.Close()
+	_, err = c.PodLoad(t.Context(), "live-api", "")
+	if err == nil || !strings.Contains(err.Error(), "refused") || strings.Contains(err.Error(), apiKey) || strings.Contains(err.Error(), "query=") {
+		t.Errorf("nobody is there: %v", err)
+	}
+}
+
+// TestURLWithPath: an API behind a proxy may have a path of its own.
+func TestURLWithPath(t *testing.T) {
+	s, _ := start(t, datadogtest.Options{})
+	proxy := httptest.NewServer(http.StripPrefix("/dd", s.Config.Handler))
+	defer proxy.Close()
+	c, err := datadog.New(datadog.Options{APIKey: apiKey, AppKey: appKey, URL: proxy.URL + "/dd/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.PodLoad(t.Context(), "live-api", "prod"); err != nil || len(got) != 3 {
+		t.Errorf("%v, %v", got, err)
+	}
 }
 
 func TestNewRefuses(t *testing.T) {
@@ -153,9 +285,17 @@ func TestNewRefuses(t *testing.T) {
 		"no keys":    {},
 		"bad metric": {APIKey: "a", AppKey: "b", Metric: "cpu{*}"},
 		"bad URL":    {APIKey: "a", AppKey: "b", URL: "ftp://x"},
+		"password":   {APIKey: "a", AppKey: "b", URL: "https://u:secret@x"},
+		"bad site":   {APIKey: "a", AppKey: "b", Site: "example.com"},
+		"bad window": {APIKey: "a", AppKey: "b", Window: -1},
 	} {
-		if _, err := datadog.New(opt); err == nil {
-			t.Errorf("%s: no error", name)
+		if _, err := datadog.New(opt); err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	for _, site := range []string{"", "datadoghq.eu", "us5.datadoghq.com", "ddog-gov.com"} {
+		if _, err := datadog.New(datadog.Options{APIKey: "a", AppKey: "b", Site: site}); err != nil {
+			t.Errorf("site %q: %v", site, err)
 		}
 	}
 }

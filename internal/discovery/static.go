@@ -21,33 +21,35 @@ type Static struct {
 }
 
 // NewStatic checks and keeps the targets. An address without a path gets
-// /debug/pprof. It is an error to list a pod twice in a service and
-// environment, or an address that is not http or https.
+// /debug/pprof; a query is dropped. It is an error to list a pod twice for the
+// same service and env, where no env is every one, or an address that is not
+// http or https or has a password in it.
 func NewStatic(targets []incident.Target) (*Static, error) {
 	s := &Static{}
-	seen := map[[3]string]bool{}
+	envs := map[[2]string][]string{} // of a service's pod
 	for _, t := range targets {
 		if t.Service == "" || t.Pod == "" {
 			return nil, errors.New("a target needs a service and a pod")
 		}
 		u, err := url.Parse(t.URL)
 		switch {
-		case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
 			return nil, fmt.Errorf("service %q, pod %q: the address is no http or https address", t.Service, t.Pod)
 		case u.User != nil:
 			return nil, fmt.Errorf("service %q, pod %q: put the password into authorization, not into the address", t.Service, t.Pod)
 		}
-		key := [3]string{t.Service, t.Env, t.Pod}
-		if seen[key] {
-			return nil, fmt.Errorf("service %q lists pod %q twice", t.Service, t.Pod)
+		key := [2]string{t.Service, t.Pod}
+		for _, env := range envs[key] {
+			if env == t.Env || env == "" || t.Env == "" { // no env means every one
+				return nil, fmt.Errorf("service %q lists pod %q twice for the same env", t.Service, t.Pod)
+			}
 		}
-		seen[key] = true
-		u.RawQuery, u.Fragment = "", ""
-		u.Path = strings.TrimRight(u.Path, "/")
-		if u.Path == "" {
-			u.Path = "/debug/pprof"
+		envs[key] = append(envs[key], t.Env)
+		u.RawQuery, u.ForceQuery, u.Fragment, u.RawFragment = "", false, "", ""
+		if strings.Trim(u.Path, "/") == "" {
+			u.Path, u.RawPath = "/debug/pprof", ""
 		}
-		t.URL = u.String()
+		t.URL = strings.TrimRight(u.String(), "/")
 		s.targets = append(s.targets, t)
 	}
 	slices.SortFunc(s.targets, func(a, b incident.Target) int { return cmp.Or(cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Env, b.Env)) })

@@ -2,6 +2,7 @@ package slackbot
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func (t *thread) picture(ctx context.Context) error {
 	reason := ""
 	switch {
 	case ctx.Err() != nil:
-		return errors.Join(err, context.Cause(ctx))
+		return cmp.Or(err, context.Cause(ctx))
 	case err == nil && ts == "":
 		reason = "Slack took the picture and does not show it"
 	case err != nil:

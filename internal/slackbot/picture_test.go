@@ -44,15 +44,14 @@ func TestPictureArrivesWhole(t *testing.T) {
 // What happens to the picture must never keep the words from the thread.
 func TestPictureInTrouble(t *testing.T) {
 	for _, tc := range []struct {
-		name     string
-		scopes   []string
-		lose     bool
-		fail     map[string]slacktest.Failure
-		transfer http.RoundTripper
-		want     shape
-		says     string
-		wantErr  string
-		updates  func(*slackbot.Update)
+		name    string
+		scopes  []string
+		lose    bool
+		fail    map[string]slacktest.Failure
+		want    shape
+		says    string
+		wantErr string
+		updates func(*slackbot.Update)
 	}{
 		{name: "taken and never shown", lose: true, want: shape{1, 0, 2}, says: "Slack took the picture and does not show it. Report (https://profbot.example.com/r/abc)"},
 		{name: "no page to link to", lose: true, want: shape{1, 0, 2}, says: "It is kept with incident inc-7f3a.",

@@ -200,6 +200,9 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 	// Killed again while the next process is mending.
 	t.Run("twice", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("some hundred incidents")
+		}
 		for i := range points {
 			for _, j := range []int{1, 2, 4, 7} {
 				synctest.Test(t, func(t *testing.T) {

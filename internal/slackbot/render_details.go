@@ -77,9 +77,16 @@ func reasons(p *page, r *analysis.Report) {
 		p.add(rich(
 			line(strong(clean(e.Name, 120)), words(" "+clean(e.Verdict.Title, 150))),
 			line(words(clean(e.Verdict.Why, 350))),
-			line(words(clean(e.Verdict.Next, 350))),
+			nextLine(e),
 		))
 	}
+}
+
+func nextLine(e analysis.Endpoint) slack.RichTextElement {
+	if e.Verdict.Next == "" {
+		return nil
+	}
+	return line(strong("Next:"), words(" "+clean(e.Verdict.Next, 350)))
 }
 
 // otherLine is the CPU outside the endpoints.

@@ -137,6 +137,26 @@ func TestTextsFromOutsideStayTexts(t *testing.T) {
 	}
 }
 
+func FuzzTextsFromOutside(f *testing.F) {
+	for _, s := range hostile {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, evil string) {
+		for _, u := range []slackbot.Update{evilUpdate(failedState(), evil), evilUpdate(states()[2], evil)} {
+			s := slacktest.New(slacktest.Options{})
+			if err := newBot(t, s).Publish(t.Context(), newLedger(), u); err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range s.Messages(channel) {
+				harmless(t, m, evil)
+			}
+			if n := len(s.Calls("chat.postMessage")); n != 1 {
+				t.Errorf("%d posts: the form was refused", n)
+			}
+		}
+	})
+}
+
 // evilUpdate puts a text wherever the outside world can put one.
 func evilUpdate(u slackbot.Update, evil string) slackbot.Update {
 	a := &u.Incident.Alert

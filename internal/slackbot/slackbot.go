@@ -133,6 +133,9 @@ func New(opt Options) (*Bot, error) {
 	if opt.HTTPClient != nil {
 		*client = *opt.HTTPClient
 	}
+	if client.Transport == nil {
+		client.Transport = transport()
+	}
 	client.Transport = limited{client.Transport}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Bot{
@@ -164,11 +167,7 @@ func (b *Bot) channelFor(service string) string {
 type limited struct{ next http.RoundTripper }
 
 func (l limited) RoundTrip(req *http.Request) (*http.Response, error) {
-	next := l.next
-	if next == nil {
-		next = defaultTransport
-	}
-	resp, err := next.RoundTrip(req)
+	resp, err := l.next.RoundTrip(req)
 	if err == nil {
 		resp.Body = struct {
 			io.Reader
@@ -178,14 +177,16 @@ func (l limited) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// defaultTransport gives up on a silent network long before a call's own
-// deadline, so that the error says where it got stuck.
-var defaultTransport http.RoundTripper = &http.Transport{
-	Proxy:                 http.ProxyFromEnvironment,
-	DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-	TLSHandshakeTimeout:   5 * time.Second,
-	ResponseHeaderTimeout: callTimeout,
-	MaxIdleConnsPerHost:   4,
-	IdleConnTimeout:       90 * time.Second,
-	ForceAttemptHTTP2:     true,
+// transport gives up on a silent network long before a call's own deadline,
+// so that the error says where it got stuck.
+func transport() http.RoundTripper {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ResponseHeaderTimeout: callTimeout,
+		MaxIdleConnsPerHost:   4,
+		IdleConnTimeout:       90 * time.Second,
+		ForceAttemptHTTP2:     true,
+	}
 }

@@ -30,7 +30,7 @@ const (
 	Slow         Mode = "slow"          // the first half of a profile, then nothing until the caller goes
 	Cut          Mode = "cut"           // a profile that ends too soon
 	Reset        Mode = "reset"         // the connection breaks
-	Bomb         Mode = "bomb"          // a valid profile of 64 MiB in a few kilobytes
+	Bomb         Mode = "bomb"          // a valid profile of 16 MiB in 16 KiB
 	Raw          Mode = "raw"           // an uncompressed profile
 	Empty        Mode = "empty"         // 200 and no body
 	WriteTimeout Mode = "write timeout" // more than 4 seconds are refused, in an older Go's words
@@ -115,6 +115,10 @@ func answer(w http.ResponseWriter, r *http.Request, mode Mode, real http.Handler
 	case Page:
 		fmt.Fprintln(w, "<!doctype html><title>Welcome</title>")
 	case Redirect:
+		if r.URL.Path == "/elsewhere" {
+			http.NotFound(w, r)
+			return
+		}
 		_, port, _ := net.SplitHostPort(r.Host)
 		http.Redirect(w, r, "http://localhost:"+port+"/elsewhere", http.StatusFound)
 	case Hang:
@@ -128,17 +132,7 @@ func answer(w http.ResponseWriter, r *http.Request, mode Mode, real http.Handler
 	case Reset:
 		panic(http.ErrAbortHandler)
 	case Bomb:
-		const size = 64 << 20
-		head := []byte{0x0a, 0, 0x32, 0, 0x32} // a sample type, the empty string, and a very long one
-		zw := gzip.NewWriter(w)
-		_, _ = zw.Write(binary.AppendUvarint(head, size))
-		zeros := make([]byte, 1<<20)
-		for range size / len(zeros) {
-			if _, err := zw.Write(zeros); err != nil {
-				return
-			}
-		}
-		_ = zw.Close()
+		_, _ = w.Write(bomb())
 	case Raw:
 		rec := httptest.NewRecorder()
 		real.ServeHTTP(rec, short(r))
@@ -183,3 +177,15 @@ func short(r *http.Request) *http.Request {
 	}
 	return r
 }
+
+// bomb is made once: it takes the longest of all answers.
+var bomb = sync.OnceValue(func() []byte {
+	const size = 16 << 20
+	head := []byte{0x0a, 0, 0x32, 0, 0x32} // a sample type, the empty string, and a very long one
+	var b bytes.Buffer
+	zw := gzip.NewWriter(&b)
+	_, _ = zw.Write(binary.AppendUvarint(head, size)) // a bytes.Buffer does not fail
+	_, _ = zw.Write(make([]byte, size))
+	_ = zw.Close()
+	return b.Bytes()
+})

@@ -34,7 +34,8 @@ type Server struct {
 
 	mu      sync.Mutex // protects the fields below
 	queries []string
-	fail    int
+	fail    int           // queries still to be refused
+	reset   time.Duration // what their answers say about the rate limit
 	unit    string
 }
 
@@ -50,8 +51,13 @@ func New(opt Options) *Server {
 	return s
 }
 
-// FailNext makes the next n queries answer 429.
-func (s *Server) FailNext(n int) { s.mu.Lock(); s.fail = n; s.mu.Unlock() }
+// FailNext makes the next n queries answer 429, with a rate limit that resets
+// after so many whole seconds.
+func (s *Server) FailNext(n int, reset time.Duration) {
+	s.mu.Lock()
+	s.fail, s.reset = n, reset
+	s.mu.Unlock()
+}
 
 // SetUnit changes the unit of the answers; "" answers without one.
 func (s *Server) SetUnit(unit string) { s.mu.Lock(); s.unit = unit; s.mu.Unlock() }
@@ -69,7 +75,7 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query().Get("query")
 	s.mu.Lock()
 	s.queries = append(s.queries, q)
-	fail, unit := s.fail, s.unit
+	fail, reset, unit := s.fail, s.reset, s.unit
 	s.fail = max(0, s.fail-1)
 	s.mu.Unlock()
 	if s.opt.OnQuery != nil {
@@ -79,9 +85,14 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusForbidden, map[string]any{"errors": []string{"Forbidden"}})
 		return
 	}
+	w.Header().Set("X-RateLimit-Name", "query")
+	w.Header().Set("X-RateLimit-Limit", "1600")
+	w.Header().Set("X-RateLimit-Period", "3600")
+	w.Header().Set("X-RateLimit-Remaining", "1599")
+	w.Header().Set("X-RateLimit-Reset", "60")
 	if fail > 0 {
-		w.Header().Set("X-RateLimit-Name", "query")
-		w.Header().Set("X-RateLimit-Reset", "1")
+		w.Header().Set("X-RateLimit-Remaining", "0")
+		w.Header().Set("X-RateLimit-Reset", strconv.Itoa(int(reset/time.Second)))
 		reply(w, http.StatusTooManyRequests, map[string]any{"errors": []string{"Rate limit of requests reached"}})
 		return
 	}
@@ -110,11 +121,11 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 }
 
 func oneSeries(m []string, pod string, cores float64, unit string, from, to int64) map[string]any {
-	scale := map[string]float64{"nanocore": 1e-9, "microcore": 1e-6, "millicore": 1e-3, "core": 1}[unit]
-	value := cores
-	if scale > 0 {
-		value = cores / scale
+	scale, family := map[string]float64{"nanocore": 1e-9, "microcore": 1e-6, "millicore": 1e-3, "core": 1, "kilocore": 1e3}[unit], "cpu"
+	if scale == 0 {
+		scale, family = 1, "other"
 	}
+	value := cores / scale
 	var points [][2]any
 	for at := from; at < to; at += 60 {
 		points = append(points, [2]any{float64(at * 1000), value})
@@ -122,7 +133,7 @@ func oneSeries(m []string, pod string, cores float64, unit string, from, to int6
 	points = append(points, [2]any{float64(to * 1000), nil}) // the last bucket is often not filled yet
 	var units any
 	if unit != "" {
-		units = []any{map[string]any{"family": "cpu", "name": unit, "plural": unit + "s", "scale_factor": scale, "short_name": unit, "id": 0}, nil}
+		units = []any{map[string]any{"family": family, "name": unit, "plural": unit + "s", "scale_factor": scale, "short_name": unit, "id": 0}, nil}
 	}
 	return map[string]any{
 		"metric": m[1], "display_name": m[1], "scope": "pod_name:" + pod, "tag_set": []string{"pod_name:" + pod},

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -41,14 +43,17 @@ func labelled(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// LiveList replies with the rooms that fit the viewer best.
+// pageSize is how many rooms or gifts a list replies with.
+const pageSize = 20
+
+// LiveList replies with a page of the rooms that fit the viewer best.
 func (a *liveAPI) LiveList(w http.ResponseWriter, r *http.Request) {
 	rooms, err := a.rooms(r.Context())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	reply(w, bestRooms(rooms, 20))
+	reply(w, page(bestRooms(rooms), r))
 }
 
 func (a *liveAPI) rooms(ctx context.Context) ([]room, error) {
@@ -61,14 +66,14 @@ func (a *liveAPI) rooms(ctx context.Context) ([]room, error) {
 	return rooms, err
 }
 
-// GiftList replies with the gifts that sell best.
+// GiftList replies with a page of the gifts that sell best.
 func (a *liveAPI) GiftList(w http.ResponseWriter, r *http.Request) {
 	gifts, err := a.gifts(r.Context())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	reply(w, bestGifts(gifts, 30))
+	reply(w, page(bestGifts(gifts), r))
 }
 
 func (a *liveAPI) gifts(ctx context.Context) ([]gift, error) {
@@ -87,28 +92,31 @@ func (a *liveAPI) User(w http.ResponseWriter, r *http.Request) {
 	reply(w, map[string]string{"id": id, "proof": proof(id, 9000)})
 }
 
+// post is one chat message.
+type post struct {
+	User int64    `json:"user"`
+	Text string   `json:"text"`
+	At   int64    `json:"at"`
+	Tags []string `json:"tags"`
+}
+
 // Chat decodes its request's body, each time another one: no cache could help.
 func (a *liveAPI) Chat(w http.ResponseWriter, r *http.Request) {
-	var post struct {
-		Room     int64 `json:"room"`
-		Messages []struct {
-			User int64    `json:"user"`
-			Text string   `json:"text"`
-			At   int64    `json:"at"`
-			Tags []string `json:"tags"`
-		} `json:"messages"`
+	var batch struct {
+		Room     int64  `json:"room"`
+		Messages []post `json:"messages"`
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&post); err != nil {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&batch); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	blocked := 0
-	for _, m := range post.Messages {
+	for _, m := range batch.Messages {
 		if offends(m.Text) {
 			blocked++
 		}
 	}
-	reply(w, map[string]int{"posted": len(post.Messages) - blocked, "blocked": blocked})
+	reply(w, map[string]int{"posted": len(batch.Messages) - blocked, "blocked": blocked})
 }
 
 func reply(w http.ResponseWriter, v any) {
@@ -121,26 +129,30 @@ func reply(w http.ResponseWriter, v any) {
 	_, _ = w.Write(b) // a client that went away is its business
 }
 
-func bestRooms(rooms []room, n int) []room {
+// bestRooms sorts the rooms that somebody watches, the most attractive first.
+func bestRooms(rooms []room) []room {
+	rooms = slices.DeleteFunc(rooms, func(r room) bool { return r.Viewers == 0 })
 	score := make(map[int64]float64, len(rooms))
 	for _, r := range rooms {
 		score[r.ID] = math.Log1p(float64(r.Viewers))*r.Host.Rating + math.Sqrt(float64(r.Likes))/100
 	}
-	slices.SortFunc(rooms, func(a, b room) int {
-		switch {
-		case score[a.ID] > score[b.ID]:
-			return -1
-		case score[a.ID] < score[b.ID]:
-			return 1
-		}
-		return 0
-	})
-	return rooms[:min(n, len(rooms))]
+	slices.SortFunc(rooms, func(a, b room) int { return cmp.Compare(score[b.ID], score[a.ID]) })
+	return rooms
 }
 
-func bestGifts(gifts []gift, n int) []gift {
-	slices.SortFunc(gifts, func(a, b gift) int { return int(b.Sold*b.Price - a.Sold*a.Price) })
-	return gifts[:min(n, len(gifts))]
+// bestGifts sorts the gifts that were ever sent, the best sold first.
+func bestGifts(gifts []gift) []gift {
+	gifts = slices.DeleteFunc(gifts, func(g gift) bool { return g.Sold == 0 })
+	slices.SortFunc(gifts, func(a, b gift) int { return cmp.Compare(b.Sold*b.Price, a.Sold*a.Price) })
+	return gifts
+}
+
+// page is the part of a list that the request's parameter page asks for: 1 is
+// the first, and stands for whatever is no number.
+func page[T any](list []T, r *http.Request) []T {
+	n, _ := strconv.Atoi(r.URL.Query().Get("page"))
+	from := min(min(max(n-1, 0), len(list))*pageSize, len(list))
+	return list[from:min(from+pageSize, len(list))]
 }
 
 // proof hashes id many times over, as a slow token check does.

@@ -1,11 +1,13 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/coocood/freecache"
 	"github.com/redis/go-redis/v9"
@@ -18,12 +20,14 @@ const (
 )
 
 const (
-	// cacheBytes is the size of a pod's freecache. An entry of more than
-	// 1/1024 of it is refused without a word, so it must be well above 1,024
-	// times the largest value: the values here are 40 to 60 KB.
+	// cacheBytes is the size of a pod's freecache. freecache refuses an entry
+	// of more than 1/1024 of it, so it must be well above 1,024 times the
+	// largest value: the values here are 40 to 60 KB.
 	cacheBytes = 96 << 20
 	// cacheSeconds is how long a pod serves a value before it asks Redis again.
 	cacheSeconds = 5
+	// redisTimeout bounds one read from Redis.
+	redisTimeout = 2 * time.Second
 )
 
 // room is one live room as the catalog keeps it.
@@ -96,12 +100,19 @@ type catalog struct {
 	redis *redis.Client
 }
 
-func newCatalog(addr string) *catalog {
-	return &catalog{local: freecache.NewCache(cacheBytes), redis: redis.NewClient(&redis.Options{Addr: addr, PoolSize: 8})}
+// newCatalog returns a catalog with a local cache of size bytes; close ends
+// its connections.
+func newCatalog(addr string, size int) *catalog {
+	return &catalog{
+		local: freecache.NewCache(size),
+		redis: redis.NewClient(&redis.Options{Addr: addr, PoolSize: 8, ContextTimeoutEnabled: true}),
+	}
 }
 
-// check makes sure that the cache really holds the values, so that the demo
-// shows a cache that works.
+func (c *catalog) close() error { return c.redis.Close() }
+
+// check makes sure that the local cache really holds the values, so that the
+// demo shows a cache that works.
 func (c *catalog) check(ctx context.Context) error {
 	for _, key := range []string{liveKey, giftKey} {
 		want, err := c.load(ctx, key)
@@ -109,8 +120,11 @@ func (c *catalog) check(ctx context.Context) error {
 			return err
 		}
 		got, err := c.local.Get([]byte(key))
-		if err != nil || string(got) != string(want) {
-			return fmt.Errorf("the local cache of %d bytes does not hold %q of %d bytes: %w", cacheBytes, key, len(want), err)
+		if err != nil {
+			return fmt.Errorf("the local cache does not hold %q of %d bytes: %w", key, len(want), err)
+		}
+		if !bytes.Equal(got, want) {
+			return fmt.Errorf("the local cache holds %d bytes for %q instead of the %d of Redis", len(got), key, len(want))
 		}
 	}
 	return nil
@@ -123,14 +137,16 @@ func (c *catalog) load(ctx context.Context, key string) ([]byte, error) {
 		return raw, nil
 	}
 	if !errors.Is(err, freecache.ErrNotFound) {
-		return nil, fmt.Errorf("local cache: %w", err)
+		return nil, fmt.Errorf("read %q from the local cache: %w", key, err)
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, redisTimeout, errors.New("no answer from redis within "+redisTimeout.String()))
+	defer cancel()
 	raw, err = c.redis.Get(ctx, key).Bytes()
 	if err != nil {
-		return nil, fmt.Errorf("redis %q: %w", key, err)
+		return nil, fmt.Errorf("read %q from redis: %w", key, err)
 	}
 	if err := c.local.Set([]byte(key), raw, cacheSeconds); err != nil {
-		return nil, fmt.Errorf("local cache of %q: %w", key, err)
+		return nil, fmt.Errorf("store %q of %d bytes in the local cache: %w", key, len(raw), err)
 	}
 	return raw, nil
 }

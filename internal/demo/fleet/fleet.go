@@ -1,8 +1,6 @@
 package fleet
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,9 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
-	"os/exec"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,71 +23,73 @@ const (
 	Namespace = "live"
 )
 
+// Limits on how long the fleet waits for others.
+const (
+	startTimeout   = 30 * time.Second // for a pod to announce itself
+	endGrace       = 5 * time.Second  // for a pod to end before it is killed
+	requestTimeout = 5 * time.Second  // for an answer of a pod
+)
+
 // Options configure [Start].
 type Options struct {
-	// Exe with Args runs a pod: it must call [RunPod] with the flags that
-	// podFlags appends.
+	// Exe with Args runs a pod: a program that calls [RunPod] with what
+	// --name=NAME --redis=HOST:PORT --labels=BOOL, appended to Args, say.
 	Exe    string
 	Args   []string
-	Env    []string // beside the parent's
-	Pods   int      // 0 means 3
-	Labels bool
+	Env    []string     // beside the parent's
+	Pods   int          // 0 means 3
+	Labels bool         // see [PodConfig]
 	Logger *slog.Logger // nil discards
 }
 
 // Pod is one running process.
 type Pod struct {
-	Name       string
-	API, Pprof string // addresses
-	PID        int
-
-	cmd    *exec.Cmd
-	stdin  io.Closer
-	stderr *tail
-	done   chan struct{} // closed when the process has ended
+	Name  string
+	API   string // address without a trailing slash
+	Pprof string // address of the pprof index, without a trailing slash
+	PID   int
 }
 
-// Fleet is the running pods and their Redis. Stop ends all.
+// Fleet is the running pods and their Redis. Stop ends all of it.
 type Fleet struct {
-	pods   []*Pod
+	// Set by Start, read only afterwards.
+	pods   []*process
 	redis  *miniredis.Miniredis
 	log    *slog.Logger
 	client *http.Client
+	grace  time.Duration
 
-	stop    context.CancelFunc // ends watch
-	watched chan struct{}      // closed when watch has ended
+	stopping context.CancelFunc // ends the watchers
+	watchers sync.WaitGroup
 
 	mu   sync.Mutex // protects used
 	used map[string][]usage
 }
 
-// usage is a pod's CPU time at one moment.
-type usage struct {
-	at  time.Time
-	cpu float64
-}
-
-// Start starts Redis and the pods and waits until all serve.
+// Start starts Redis and the pods, and waits until all serve. The first pod
+// is the one that [Load] makes hot. ctx bounds the start alone: only Stop
+// ends the fleet. The error holds what a pod that did not start wrote to
+// stderr; nothing is left running then.
 func Start(ctx context.Context, opt Options) (_ *Fleet, err error) {
 	if opt.Pods == 0 {
 		opt.Pods = 3
 	}
+	if opt.Pods < 0 {
+		return nil, fmt.Errorf("start %d pods: not a number of pods", opt.Pods)
+	}
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	f := &Fleet{
-		log: opt.Logger, used: map[string][]usage{}, watched: make(chan struct{}),
-		client: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+		redis: miniredis.NewMiniRedis(), log: opt.Logger, grace: endGrace, stopping: stop, used: map[string][]usage{},
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * workersPerPod}},
 	}
-	watch, stop := context.WithCancel(context.WithoutCancel(ctx))
-	f.stop = stop
-	close(f.watched) // nothing to wait for yet
 	defer func() {
 		if err != nil {
 			f.Stop()
 		}
 	}()
-	f.redis = miniredis.NewMiniRedis()
 	if err := f.redis.StartAddr("127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("start redis: %w", err)
 	}
@@ -106,157 +103,65 @@ func Start(ctx context.Context, opt Options) (_ *Fleet, err error) {
 		}
 	}
 	for i := range opt.Pods {
-		p, err := f.start(opt, fmt.Sprintf("%s-%d", Service, i))
+		name := fmt.Sprintf("%s-%d", Service, i)
+		p, err := startProcess(ctx, opt, name, f.redis.Addr(), f.grace)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("start pod %q: %w", name, err)
 		}
 		f.pods = append(f.pods, p)
 	}
-	f.watched = make(chan struct{})
-	go f.watch(watch) // ended by stop
+	for _, p := range f.pods {
+		f.watchers.Go(func() { f.watchCPU(watching, p.Pod) })
+		f.watchers.Go(func() { f.watchEnd(watching, p) })
+	}
 	return f, nil
 }
 
-func (f *Fleet) start(opt Options, name string) (*Pod, error) {
-	args := append(append([]string{}, opt.Args...), "--name="+name, "--redis="+f.redis.Addr(), fmt.Sprintf("--labels=%t", opt.Labels))
-	// Not CommandContext: a pod ends when its stdin does, and Stop waits.
-	cmd := exec.Command(opt.Exe, args...)
-	cmd.Env = append(os.Environ(), opt.Env...)
-	p := &Pod{Name: name, cmd: cmd, stderr: &tail{}, done: make(chan struct{})}
-	cmd.Stderr = p.stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, fmt.Errorf("start pod %s: %w", name, err)
-	}
-	p.stdin = stdin
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, fmt.Errorf("start pod %s: %w", name, err)
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start pod %s: %w", name, err)
-	}
-	said := make(chan error, 1)
-	go func() { // ends with the process, which closes its stdout
-		line, err := bufio.NewReader(stdout).ReadBytes('\n')
-		if err == nil {
-			var a announcement
-			if err = json.Unmarshal(line, &a); err == nil {
-				p.API, p.Pprof, p.PID = a.API, a.Pprof, a.PID
-			}
-		}
-		said <- err
-		_, _ = io.Copy(io.Discard, stdout)
-		_ = cmd.Wait() // killed or ended: both are an end
-		close(p.done)
-	}()
-	select {
-	case err = <-said:
-	case <-time.After(30 * time.Second):
-		err = errors.New("it did not come up within 30s")
-	}
-	if err != nil {
-		p.end()
-		return nil, fmt.Errorf("start pod %s: %w: %s", name, err, p.stderr)
-	}
-	return p, nil
-}
-
-// end closes the pod's stdin, waits, and kills it when that does not help.
-func (p *Pod) end() {
-	_ = p.stdin.Close()
-	select {
-	case <-p.done:
-	case <-time.After(5 * time.Second):
-		_ = p.cmd.Process.Kill()
-		<-p.done
-	}
-}
-
-// Stop ends every process and waits for them.
+// Stop ends every process, by force when it takes more than 5 s, and waits
+// for them. More calls do nothing.
 func (f *Fleet) Stop() {
-	f.stop()
-	<-f.watched
-	var wg sync.WaitGroup
+	f.stopping()
+	f.watchers.Wait()
+	var ends sync.WaitGroup
 	for _, p := range f.pods {
-		wg.Go(p.end)
+		ends.Go(func() { p.end(f.grace) })
 	}
-	wg.Wait()
+	ends.Wait()
 	f.client.CloseIdleConnections()
-	if f.redis != nil {
-		f.redis.Close()
-	}
+	f.redis.Close()
 }
 
 // Pods lists the pods in the order of their names.
-func (f *Fleet) Pods() []*Pod { return f.pods }
+func (f *Fleet) Pods() []Pod {
+	out := make([]Pod, len(f.pods))
+	for i, p := range f.pods {
+		out[i] = p.Pod
+	}
+	return out
+}
 
 // Targets are the pods as profbot may dial them.
 func (f *Fleet) Targets() []incident.Target {
-	var out []incident.Target
-	for _, p := range f.pods {
-		out = append(out, incident.Target{Service: Service, Env: Env, Namespace: Namespace, Pod: p.Name, URL: p.Pprof})
+	out := make([]incident.Target, len(f.pods))
+	for i, p := range f.pods {
+		out[i] = incident.Target{Service: Service, Env: Env, Namespace: Namespace, Pod: p.Name, URL: p.Pprof}
 	}
 	return out
 }
 
-// watchEvery and watchWindow: loads are means over the last few seconds.
-const (
-	watchEvery  = 500 * time.Millisecond
-	watchWindow = 5 * time.Second
-)
-
-// watch asks the pods for their CPU time until ctx ends.
-func (f *Fleet) watch(ctx context.Context) {
-	defer close(f.watched)
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
-		for _, p := range f.pods {
-			var v struct {
-				CPU float64 `json:"cpu_seconds"`
-			}
-			if err := f.get(ctx, strings.TrimSuffix(p.Pprof, "/pprof")+"/cpu", &v); err != nil {
-				if ctx.Err() == nil {
-					f.log.Warn("pod does not tell its CPU time", "pod", p.Name, "error", err)
-				}
-				continue
-			}
-			f.note(p.Name, usage{time.Now(), v.CPU})
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+// watchEnd logs a pod that ends before it is told to.
+func (f *Fleet) watchEnd(ctx context.Context, p *process) {
+	select {
+	case <-ctx.Done():
+	case <-p.done:
+		f.log.Error("pod ended", "pod", p.Name, "error", p.exit, "stderr", p.stderr.String())
 	}
 }
 
-func (f *Fleet) note(pod string, u usage) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	us := append(f.used[pod], u)
-	for len(us) > 2 && u.at.Sub(us[0].at) > watchWindow {
-		us = us[1:]
-	}
-	f.used[pod] = us
-}
-
-// Loads is each pod's CPU over the last few seconds, in cores, as the
-// operating system counts it.
-func (f *Fleet) Loads() map[string]float64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	out := map[string]float64{}
-	for pod, us := range f.used {
-		if first, last := us[0], us[len(us)-1]; last.at.After(first.at) {
-			out[pod] = (last.cpu - first.cpu) / last.at.Sub(first.at).Seconds()
-		}
-	}
-	return out
-}
-
+// get reads a small JSON answer into v.
 func (f *Fleet) get(ctx context.Context, address string, v any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
@@ -272,25 +177,4 @@ func (f *Fleet) get(ctx context.Context, address string, v any) error {
 	return json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(v)
 }
 
-// tail keeps the end of what a pod writes to stderr, for the error that says
-// why it did not start.
-type tail struct {
-	mu sync.Mutex // protects b
-	b  []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.b = append(t.b, p...)
-	if over := len(t.b) - 4<<10; over > 0 {
-		t.b = t.b[over:]
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(bytes.TrimSpace(t.b))
-}
+var errNoAnswer = errors.New("no answer from the pod within " + requestTimeout.String())

@@ -15,19 +15,35 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// mix is the parts of requests by route, out of 100.
-var mix = []struct {
+// mix is the parts of requests by route, out of 100. The routes that decode
+// nothing, or another body each time, get enough to be seen in a profile.
+var mix = [...]struct {
 	route string
 	parts int
 }{{"GET /live/list", 34}, {"GET /gift/list", 30}, {"GET /user/{id}", 18}, {"POST /chat", 18}}
 
+// pick chooses a route by its part of the mix.
+func pick(r *rand.Rand) int {
+	n := r.IntN(100)
+	for i, m := range mix {
+		if n -= m.parts; n < 0 {
+			return i
+		}
+	}
+	panic("unreachable: the parts of the mix add up to 100")
+}
+
 // Load drives the fleet with requests. The first pod's rate is steered until
-// it uses about HotCores, and the others get small, fixed rates: the demo is
-// the same on a fast machine and on a slow one, and leaves CPU for profbot.
+// it uses the wanted cores, and each other pod gets 8 % of that rate: the demo
+// is the same on a fast machine and on a slow one, and leaves CPU for profbot.
 type Load struct {
 	fleet *Fleet
 	cores float64
-	stats [8]struct{ requests, errors atomic.Int64 } // by index of mix
+	stats [len(mix)]struct {
+		requests, errors atomic.Int64
+		took             latencies
+	}
+	sentHot atomic.Int64 // requests to the first pod
 }
 
 // NewLoad returns a load generator. hotCores is what the first pod is steered
@@ -40,89 +56,118 @@ func NewLoad(f *Fleet, hotCores float64) *Load {
 }
 
 const (
-	workersPerPod = 6 // requests in flight to one pod: the load is bounded whatever the pods do
-	coolRate      = 25
-	firstRate     = 300
-	maxRate       = 20_000
+	workersPerPod = 6     // requests in flight to one pod: the load is bounded whatever the pods do
+	firstRate     = 300.0 // requests per second, until the first pod's CPU is known
+	minRate       = 20.0
+	coolPart      = 0.08
 )
 
 // Run sends requests until ctx ends, and returns when the last worker has.
 func (l *Load) Run(ctx context.Context) {
+	limits := make([]*rate.Limiter, len(l.fleet.pods)) // by pod, the hot one first
+	for i := range limits {
+		limits[i] = rate.NewLimiter(0, 4)
+	}
+	setRates(limits, firstRate)
 	var wg sync.WaitGroup
+	wg.Go(func() { l.steer(ctx, limits) })
 	for i, p := range l.fleet.pods {
-		limit := rate.NewLimiter(coolRate, 4)
+		var sent *atomic.Int64
 		if i == 0 {
-			limit.SetLimit(firstRate)
-			wg.Go(func() { l.steer(ctx, p.Name, limit) })
+			sent = &l.sentHot
 		}
 		for w := range workersPerPod {
-			wg.Go(func() { l.work(ctx, p.API, limit, rand.New(rand.NewPCG(uint64(i), uint64(w)))) })
+			r := rand.New(rand.NewPCG(uint64(i), uint64(w)))
+			wg.Go(func() { l.work(ctx, p.API, limits[i], r, sent) })
 		}
 	}
 	wg.Wait()
 }
 
-// steer moves the rate towards the one at which the pod uses the wanted cores.
-func (l *Load) steer(ctx context.Context, pod string, limit *rate.Limiter) {
+func setRates(limits []*rate.Limiter, hot float64) {
+	for i, limit := range limits {
+		if i == 0 {
+			limit.SetLimit(rate.Limit(hot))
+		} else {
+			limit.SetLimit(rate.Limit(hot * coolPart))
+		}
+	}
+}
+
+// steer sets the rates so that the first pod uses the wanted cores, until ctx
+// ends.
+func (l *Load) steer(ctx context.Context, limits []*rate.Limiter) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	var at time.Time // of the last reading of CPU that was followed
+	var sent int64
+	began := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		cores := l.fleet.recent(pod)
-		if cores <= 0.01 {
-			continue
+		now, all := time.Now(), l.sentHot.Load()
+		perSecond := float64(all-sent) / now.Sub(began).Seconds()
+		began, sent = now, all
+		used, read := l.fleet.recent(l.fleet.pods[0].Name)
+		if !read.After(at) {
+			continue // nothing new to follow
 		}
-		factor := min(1.5, max(0.7, l.cores/cores))
-		limit.SetLimit(min(maxRate, max(50, limit.Limit()*rate.Limit(factor))))
+		at = read
+		setRates(limits, nextRate(perSecond, used, l.cores))
 	}
 }
 
-// recent is a pod's CPU since the last but one look, which follows the rate
-// faster than Loads.
-func (f *Fleet) recent(pod string) float64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	us := f.used[pod]
-	if len(us) < 3 {
-		return 0
+// nextRate is the rate at which a pod that used some cores at perSecond should
+// use the wanted ones. It follows from what was really sent, not from the rate
+// that was allowed: on a machine too busy to keep up, the allowed rate would
+// climb without effect and break loose when the machine is free again.
+func nextRate(perSecond, used, want float64) float64 {
+	factor := 1.5
+	if used > want/1.5 {
+		factor = max(0.5, want/used)
 	}
-	a, b := us[len(us)-3], us[len(us)-1]
-	return (b.cpu - a.cpu) / b.at.Sub(a.at).Seconds()
+	return max(minRate, perSecond*factor)
 }
 
-func (l *Load) work(ctx context.Context, api string, limit *rate.Limiter, r *rand.Rand) {
-	body := chatBody(r)
+// work sends one request after the other, each when limit allows it. sent, if
+// not nil, counts them.
+func (l *Load) work(ctx context.Context, api string, limit *rate.Limiter, r *rand.Rand, sent *atomic.Int64) {
+	messages := chatMessages(r)
 	for limit.Wait(ctx) == nil {
-		n := r.IntN(100)
-		i := 0
-		for n -= mix[i].parts; n >= 0; n -= mix[i].parts {
-			i++
-		}
-		err := l.request(ctx, api, i, r, body)
+		route := pick(r)
+		began := time.Now()
+		err := l.request(ctx, api, route, r, messages)
 		if ctx.Err() != nil {
-			return
+			return // cut off by the end, neither answered nor failed
 		}
-		l.stats[i].requests.Add(1)
-		if err != nil {
-			l.stats[i].errors.Add(1)
+		if sent != nil {
+			sent.Add(1)
+		}
+		s := &l.stats[route]
+		s.took.add(time.Since(began))
+		s.requests.Add(1)
+		if err != nil && s.errors.Add(1) == 1 {
+			l.fleet.log.Warn("first failed request of a route", "route", mix[route].route, "error", err)
 		}
 	}
 }
 
-func (l *Load) request(ctx context.Context, api string, i int, r *rand.Rand, chat []byte) error {
+func (l *Load) request(ctx context.Context, api string, route int, r *rand.Rand, messages []byte) error {
 	method, path, body := http.MethodGet, "/live/list", io.Reader(nil)
-	switch i {
+	switch route {
 	case 1:
 		path = "/gift/list"
 	case 2:
 		path = fmt.Sprintf("/user/%d", r.IntN(1e6))
 	case 3:
-		method, path, body = http.MethodPost, "/chat", bytes.NewReader(chat)
+		method, path = http.MethodPost, "/chat"
+		body = bytes.NewReader(fmt.Appendf(nil, `{"room":%d,"at":%d,"messages":%s}`, r.IntN(1e4), r.Int64(), messages))
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, api+path, body)
 	if err != nil {
 		return err
@@ -132,7 +177,7 @@ func (l *Load) request(ctx context.Context, api string, i int, r *rand.Rand, cha
 		return err
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)); err != nil {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
@@ -141,39 +186,39 @@ func (l *Load) request(ctx context.Context, api string, i int, r *rand.Rand, cha
 	return nil
 }
 
-// chatBody is a batch of chat messages of about 30 KB.
-func chatBody(r *rand.Rand) []byte {
-	type message struct {
-		User int64    `json:"user"`
-		Text string   `json:"text"`
-		At   int64    `json:"at"`
-		Tags []string `json:"tags"`
-	}
-	var post struct {
-		Room     int64     `json:"room"`
-		Messages []message `json:"messages"`
-	}
+// chatMessages is a batch of chat messages of about 30 KB: a busy room's, with
+// which the route uses enough CPU to be judged.
+func chatMessages(r *rand.Rand) []byte {
+	var posts []post
 	for i := range 220 {
-		post.Messages = append(post.Messages, message{r.Int64N(1e9), fmt.Sprintf("what a show tonight, number %d, greetings to everybody who watches", i), 1795348800000, []string{"vip", "fan"}})
+		posts = append(posts, post{
+			User: r.Int64N(1e9), At: 1795348800000, Tags: []string{"vip", "fan"},
+			Text: fmt.Sprintf("what a show tonight, number %d, greetings to everybody who watches", i),
+		})
 	}
-	b, err := json.Marshal(post)
+	b, err := json.Marshal(posts)
 	if err != nil {
 		panic(err) // a struct of plain fields always encodes
 	}
 	return b
 }
 
-// Count is what was sent to one route.
+// Count is what was sent to one route, of all pods.
 type Count struct {
-	Route            string
-	Requests, Errors int64
+	Route    string
+	Requests int64 // answered or failed
+	Errors   int64 // the failed among them
+	// P50 and P99 are quantiles of the time from sending a request to the end
+	// of its answer, up to 15 % too long; 0 without requests.
+	P50, P99 time.Duration
 }
 
-// Stats lists the requests so far by route, to all pods.
+// Stats lists the requests so far by route.
 func (l *Load) Stats() []Count {
 	var out []Count
 	for i, m := range mix {
-		out = append(out, Count{m.route, l.stats[i].requests.Load(), l.stats[i].errors.Load()})
+		s := &l.stats[i]
+		out = append(out, Count{m.route, s.requests.Load(), s.errors.Load(), s.took.quantile(0.5), s.took.quantile(0.99)})
 	}
 	return out
 }

@@ -18,70 +18,90 @@ import (
 
 // PodConfig configures one pod process.
 type PodConfig struct {
-	Name   string
-	Redis  string // host:port
-	Labels bool   // set the pprof label "endpoint" on every request
+	Name  string // of the pod, for its errors
+	Redis string // host:port; required
+	// Labels sets the profiler label "endpoint" on every request, to its route.
+	Labels bool
 }
 
-// announcement is the line a pod writes when it is ready.
+// announcement is the line that a pod writes when it serves.
 type announcement struct {
 	API   string `json:"api"`
 	Pprof string `json:"pprof"`
 	PID   int    `json:"pid"`
 }
 
+// closeTimeout is how long a pod that ends lets its requests finish.
+const closeTimeout = 2 * time.Second
+
 // RunPod is the life of a pod process: it serves until ctx ends or stdin
-// does, which is how it learns that its parent is gone. It announces its
-// addresses in one line on stdout.
+// does, which is how it learns that its parent is gone; both are no error. It
+// announces its addresses in one line on stdout.
 func RunPod(ctx context.Context, cfg PodConfig, stdin io.Reader, stdout io.Writer) error {
+	if err := runPod(ctx, cfg, stdin, stdout); err != nil {
+		return fmt.Errorf("pod %q: %w", cfg.Name, err)
+	}
+	return nil
+}
+
+func runPod(ctx context.Context, cfg PodConfig, stdin io.Reader, stdout io.Writer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() { // ends with stdin, at the latest when the process does
 		_, _ = io.Copy(io.Discard, stdin) // an error is an end, too
 		cancel(errors.New("stdin was closed"))
 	}()
-	cat := newCatalog(cfg.Redis)
-	defer cat.redis.Close()
+	cat := newCatalog(cfg.Redis, cacheBytes)
+	defer cat.close()
 	if err := cat.check(ctx); err != nil {
-		return fmt.Errorf("pod %s: %w", cfg.Name, err)
+		return err
 	}
-	api, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	apiListener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	defer api.Close()
-	debug, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	debugListener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return err
+		return errors.Join(err, apiListener.Close())
 	}
-	defer debug.Close()
-
+	api := &http.Server{
+		Handler:           (&liveAPI{cat}).routes(cfg.Labels),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+	}
+	// No WriteTimeout: pprof refuses profiles that are longer than it.
+	debug := &http.Server{
+		Handler:           debugRoutes(cat),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+	}
 	failed := make(chan error, 2)
-	var servers []*http.Server
-	for _, s := range []struct {
-		l net.Listener
-		h http.Handler
-	}{{api, (&liveAPI{cat}).routes(cfg.Labels)}, {debug, debugRoutes(cat)}} {
-		srv := &http.Server{Handler: s.h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute}
-		servers = append(servers, srv)
-		go func() { failed <- srv.Serve(s.l) }() // ended by Close below
+	go func() { failed <- api.Serve(apiListener) }()     // ended by Shutdown below
+	go func() { failed <- debug.Serve(debugListener) }() // ended by Close below
+
+	err = announce(stdout, announcement{
+		API: "http://" + apiListener.Addr().String(), Pprof: "http://" + debugListener.Addr().String() + "/debug/pprof", PID: os.Getpid(),
+	})
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-failed:
+		}
 	}
-	line, err := json.Marshal(announcement{"http://" + api.Addr().String(), "http://" + debug.Addr().String() + "/debug/pprof", os.Getpid()})
+	closing, done := context.WithTimeoutCause(context.WithoutCancel(ctx), closeTimeout, errors.New("requests took longer than "+closeTimeout.String()))
+	defer done()
+	if api.Shutdown(closing) != nil {
+		_ = api.Close() // the process ends: nobody waits for what is left
+	}
+	_ = debug.Close() // a profile under way would take its whole length
+	return err
+}
+
+func announce(w io.Writer, a announcement) error {
+	line, err := json.Marshal(a)
+	if err == nil {
+		_, err = fmt.Fprintf(w, "%s\n", line)
+	}
 	if err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(stdout, "%s\n", line); err != nil {
 		return fmt.Errorf("announce: %w", err)
-	}
-	select {
-	case <-ctx.Done():
-	case err = <-failed:
-	}
-	for _, s := range servers {
-		_ = s.Close() // the process ends; nobody waits for its requests
-	}
-	if err != nil && !errors.Is(err, http.ErrServerClosed) {
-		return err
 	}
 	return nil
 }
@@ -90,7 +110,10 @@ func RunPod(ctx context.Context, cfg PodConfig, stdin io.Reader, stdout io.Write
 func debugRoutes(cat *catalog) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /debug/cpu", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, map[string]float64{"cpu_seconds": cpuSeconds()})
 	})

@@ -1,0 +1,50 @@
+# make help lists the targets. Everything is set up by the targets themselves:
+# tools are pinned in tools/go.mod, servers that tests want are found or installed.
+
+SHELL := /bin/sh
+# Two modules: the root and pkg/sfcache (named in go.work).
+MODULES := . pkg/sfcache
+FUZZTIME ?= 20s
+TOOL := GOWORK=off go tool -modfile=tools/go.mod
+
+.PHONY: help test lint fmt build demo fuzz bench golden vuln setup clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
+
+test: setup ## Run every test of both modules with the race detector
+	go test -race -timeout 20m work
+
+setup:
+	@sh scripts/setup.sh
+
+lint: ## Run golangci-lint, go vet and the format check
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet work
+	$(TOOL) golangci-lint run ./...
+
+fmt: ## Format all Go files
+	$(TOOL) gofumpt -w $$(git ls-files '*.go')
+
+build: ## Build bin/profbot
+	go build -trimpath -o bin/profbot ./cmd/profbot
+
+demo: ## Run the whole loop on this machine
+	go run ./cmd/profbot demo
+
+fuzz: ## Fuzz every target for FUZZTIME each
+	@for m in $(MODULES); do (cd $$m && go list ./...); done | while read -r pkg; do \
+		for f in $$(go test -list '^Fuzz' "$$pkg" | grep '^Fuzz'); do \
+			echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) "$$pkg" || exit 1; done; done
+
+bench: ## Run the benchmarks
+	go test -run '^$$' -bench . -benchmem work
+
+golden: ## Rewrite golden files; look at the difference before you commit it
+	go test ./internal/analysis ./internal/flame ./internal/config ./internal/slackbot/... ./internal/archtest -update
+
+vuln: ## Look for known vulnerabilities; VULNDB=file:///dir for a local database
+	$(TOOL) govulncheck $(if $(VULNDB),-db $(VULNDB)) ./...
+
+clean: ## Remove what make build and the demo leave
+	rm -rf bin profbot-demo
