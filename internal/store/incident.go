@@ -11,14 +11,12 @@ import (
 )
 
 // Incident returns one incident and the revision of it that was read, or
-// [incident.ErrNotFound].
+// [incident.ErrNotFound]. Both come from one statement: a document older than
+// its revision would let Told record a change as told that nobody looked at.
 func (s *Store) Incident(ctx context.Context, id string) (incident.Incident, int64, error) {
-	inc, err := scanDoc[incident.Incident](s.db.QueryRowContext(ctx, `SELECT doc FROM incident WHERE id = ?`, id))
-	if err != nil {
-		return inc, 0, fmt.Errorf("read incident %q: %w", id, err)
-	}
 	var rev int64
-	if err := s.db.QueryRowContext(ctx, `SELECT rev FROM incident WHERE id = ?`, id).Scan(&rev); err != nil {
+	inc, err := scanDoc[incident.Incident](s.db.QueryRowContext(ctx, `SELECT doc, rev FROM incident WHERE id = ?`, id), &rev)
+	if err != nil {
 		return inc, 0, fmt.Errorf("read incident %q: %w", id, err)
 	}
 	return inc, rev, nil

@@ -154,11 +154,12 @@ type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// scanDoc reads one JSON column into a T. No row is [incident.ErrNotFound].
-func scanDoc[T any](row *sql.Row) (T, error) {
+// scanDoc reads one JSON column into a T, and the columns behind it into more.
+// No row is [incident.ErrNotFound].
+func scanDoc[T any](row *sql.Row, more ...any) (T, error) {
 	var v T
 	var doc string
-	if err := row.Scan(&doc); err != nil {
+	if err := row.Scan(append([]any{&doc}, more...)...); err != nil {
 		if errors.Is(err, sql.ErrNoRows) {
 			return v, incident.ErrNotFound
 		}
