@@ -24,7 +24,7 @@ import (
 
 type analyzeCmd struct {
 	Inputs    []string      `arg:"" name:"FILE|URL" help:"CPU profiles, gzipped or not (- is standard input), or addresses of pprof endpoints such as http://10.1.2.3:6060/debug/pprof. Several are taken as pods of one service."`
-	Seconds   time.Duration `help:"How long to sample an address." default:"30s"`
+	Window    time.Duration `help:"How long to sample an address." default:"30s"`
 	Service   string        `help:"Name to put on the report."`
 	AppPrefix []string      `help:"Package prefix of the application, when the guess is wrong." placeholder:"example.com/shop"`
 	PNG       string        `help:"Write the flame graph as a picture to this file; - is standard output." placeholder:"FILE"`
@@ -141,7 +141,7 @@ func (c *analyzeCmd) pull(ctx context.Context, s streams, addr string) (analysis
 		return analysis.PodProfiles{}, err
 	}
 	get := func(kind incident.Kind) (*profile.Profile, error) {
-		got, err := col.Pull(ctx, target, kind, c.Seconds)
+		got, err := col.Pull(ctx, target, kind, c.Window)
 		if err != nil {
 			return nil, err
 		}
@@ -151,7 +151,7 @@ func (c *analyzeCmd) pull(ctx context.Context, s streams, addr string) (analysis
 	if pod.AllocsBefore, err = get(incident.KindAllocsBefore); err != nil {
 		fmt.Fprintf(s.err, "profbot: %s: no allocs profile: %v\n", target.Pod, err)
 	}
-	fmt.Fprintf(s.err, "profbot: sampling %s for %s\n", target.Pod, c.Seconds)
+	fmt.Fprintf(s.err, "profbot: sampling %s for %s\n", target.Pod, c.Window)
 	if pod.CPU, err = get(incident.KindCPU); err != nil {
 		return pod, fmt.Errorf("%s: %w", target.Pod, err)
 	}

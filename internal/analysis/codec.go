@@ -36,16 +36,22 @@ var codecs = []*codec{
 	{name: "sjson", prefixes: []string{"github.com/tidwall/sjson"}, always: Encode},
 	{name: "jsonparser", prefixes: []string{"github.com/buger/jsonparser"}, always: Decode},
 	{name: "ugorji", prefixes: []string{"github.com/ugorji/go/codec"}},
-	{name: "protojson", prefixes: []string{"google.golang.org/protobuf/encoding/protojson", "google.golang.org/protobuf/internal/encoding/json",
-		"github.com/golang/protobuf/jsonpb", "github.com/gogo/protobuf/jsonpb"}},
-	{name: "protobuf", prefixes: []string{"google.golang.org/protobuf/proto", "google.golang.org/protobuf/internal/impl",
+	{name: "protojson", prefixes: []string{
+		"google.golang.org/protobuf/encoding/protojson", "google.golang.org/protobuf/internal/encoding/json",
+		"github.com/golang/protobuf/jsonpb", "github.com/gogo/protobuf/jsonpb",
+	}},
+	{name: "protobuf", prefixes: []string{
+		"google.golang.org/protobuf/proto", "google.golang.org/protobuf/internal/impl",
 		"google.golang.org/protobuf/encoding", "google.golang.org/protobuf/internal/encoding", "github.com/golang/protobuf/proto",
-		"google.golang.org/grpc/encoding/proto"}},
+		"google.golang.org/grpc/encoding/proto",
+	}},
 	{name: "gogo/protobuf", prefixes: []string{"github.com/gogo/protobuf"}},
 	{name: "vtprotobuf", prefixes: []string{"github.com/planetscale/vtprotobuf"}},
 	{name: "csproto", prefixes: []string{"github.com/CrowdStrike/csproto"}},
-	{name: "msgpack", prefixes: []string{"github.com/vmihailenco/msgpack", "gopkg.in/vmihailenco/msgpack", "github.com/shamaton/msgpack",
-		"github.com/hashicorp/go-msgpack"}},
+	{name: "msgpack", prefixes: []string{
+		"github.com/vmihailenco/msgpack", "gopkg.in/vmihailenco/msgpack", "github.com/shamaton/msgpack",
+		"github.com/hashicorp/go-msgpack",
+	}},
 	{name: "msgp", prefixes: []string{"github.com/tinylib/msgp"}},
 	{name: "gob", prefixes: []string{"encoding/gob"}},
 	{name: "cbor", prefixes: []string{"github.com/fxamacker/cbor"}},
@@ -55,8 +61,10 @@ var codecs = []*codec{
 	{name: "encoding/binary", prefixes: []string{"encoding/binary"}},
 	{name: "encoding/asn1", prefixes: []string{"encoding/asn1"}},
 	{name: "toml", prefixes: []string{"github.com/pelletier/go-toml", "github.com/BurntSushi/toml"}},
-	{name: "bson", prefixes: []string{"go.mongodb.org/mongo-driver/bson", "go.mongodb.org/mongo-driver/v2/bson", "go.mongodb.org/mongo-driver/x/bsonx",
-		"go.mongodb.org/mongo-driver/v2/x/bsonx", "gopkg.in/mgo.v2/bson", "github.com/globalsign/mgo/bson"}},
+	{name: "bson", prefixes: []string{
+		"go.mongodb.org/mongo-driver/bson", "go.mongodb.org/mongo-driver/v2/bson", "go.mongodb.org/mongo-driver/x/bsonx",
+		"go.mongodb.org/mongo-driver/v2/x/bsonx", "gopkg.in/mgo.v2/bson", "github.com/globalsign/mgo/bson",
+	}},
 	{name: "thrift", prefixes: []string{"github.com/apache/thrift/lib/go/thrift", "github.com/cloudwego/gopkg/protocol", "github.com/cloudwego/frugal"}},
 	{name: "avro", prefixes: []string{"github.com/hamba/avro", "github.com/linkedin/goavro"}},
 	{name: "capnp", prefixes: []string{"capnproto.org/go/capnp", "zombiezen.com/go/capnproto2"}},
@@ -168,8 +176,17 @@ var (
 		"Marshal": Encode, "MarshalTo": Encode, "Encode": Encode, "Write": Encode, "FastWrite": Encode, "FastWriteNocopy": Encode, "Size": Encode,
 	}
 	generatedFiles = []struct{ suffix, codec string }{
-		{"_vtproto.pb.go", "vtprotobuf"}, {".pb.fm.go", "csproto"}, {".pb.go", "gogo/protobuf"}, {"_easyjson.go", "easyjson"}, {"_ffjson.go", "ffjson"},
-		{".msgp.go", "msgp"}, {"_codecgen.go", "ugorji"}, {"_gen.go", "msgp"}, {"_gen_msgp.go", "msgp"}, {"-gen.go", "thrift"}, {"-consts.go", "thrift"},
+		{"_vtproto.pb.go", "vtprotobuf"},
+		{".pb.fm.go", "csproto"},
+		{".pb.go", "gogo/protobuf"},
+		{"_easyjson.go", "easyjson"},
+		{"_ffjson.go", "ffjson"},
+		{".msgp.go", "msgp"},
+		{"_codecgen.go", "ugorji"},
+		{"_gen.go", "msgp"},
+		{"_gen_msgp.go", "msgp"},
+		{"-gen.go", "thrift"},
+		{"-consts.go", "thrift"},
 	}
 	easyjsonFunc = regexp.MustCompile(`^easyjson[0-9A-Fa-f]+(Decode|Encode)`)
 )

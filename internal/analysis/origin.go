@@ -190,9 +190,11 @@ func stdFile(file string) bool {
 // knownLibrary reports whether a package belongs to a library that one of the
 // tables names, or to a host's well-known library space.
 func knownLibrary(pkg string) bool {
-	for _, p := range []string{"golang.org/x/", "google.golang.org/", "go.uber.org/", "go.opentelemetry.io/", "github.com/prometheus/client_golang",
+	for _, p := range []string{
+		"golang.org/x/", "google.golang.org/", "go.uber.org/", "go.opentelemetry.io/", "github.com/prometheus/client_golang",
 		"github.com/sirupsen/", "github.com/rs/zerolog", "gopkg.in/", "k8s.io/apimachinery", "k8s.io/client-go", "github.com/aws/", "cloud.google.com/", "github.com/google/",
-		"github.com/DataDog/", "github.com/grafana/pyroscope-go", "github.com/cespare/xxhash", "github.com/stretchr/", "github.com/spf13/"} {
+		"github.com/DataDog/", "github.com/grafana/pyroscope-go", "github.com/cespare/xxhash", "github.com/stretchr/", "github.com/spf13/",
+	} {
 		if strings.HasPrefix(pkg, p) {
 			return true
 		}

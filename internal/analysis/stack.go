@@ -94,8 +94,6 @@ var (
 	// closureTail is what the compiler appends for function literals and
 	// wrappers: ".func1", ".func1.2", ".gowrap1", ".deferwrap2", "-range1", "-fm".
 	closureTail = regexp.MustCompile(`(?:\.func\d+|\.gowrap\d+|\.deferwrap\d+|-range\d+|-fm|\.\d+)+$`)
-	// initTail numbers the init functions and the package's own literals.
-	globTail = regexp.MustCompile(`^(?:glob\.|init\.\d+|init)$`)
 )
 
 func (t *funcs) intern(f *profile.Function) *fn {

@@ -37,19 +37,25 @@ func sharable(e Endpoint) (n int64, via []string) {
 func judge(e Endpoint, inside int64, th Thresholds) Verdict {
 	switch {
 	case e.Share.Part < th.MinShare:
-		return Verdict{Rule: RuleNone, Title: "a small part of the CPU",
-			Why: fmt.Sprintf("It takes %s of the service's CPU; endpoints below %s are not judged.", e.Share, percent(th.MinShare))}
+		return Verdict{
+			Rule: RuleNone, Title: "a small part of the CPU",
+			Why: fmt.Sprintf("It takes %s of the service's CPU; endpoints below %s are not judged.", e.Share, percent(th.MinShare)),
+		}
 	case e.Share.Samples < th.MinSamples:
-		return Verdict{Rule: RuleFewSamples, Title: "too few samples to say",
+		return Verdict{
+			Rule: RuleFewSamples, Title: "too few samples to say",
 			Why:  fmt.Sprintf("%d samples were seen in it; the rules need %d.", e.Share.Samples, th.MinSamples),
-			Next: "Profile longer, or more pods."}
+			Next: "Profile longer, or more pods.",
+		}
 	case e.Decode.Low >= th.Dominated:
 		return judgeDecode(e, inside, th)
 	case e.Encode.Low >= th.Dominated:
 		return judgeEncode(e, th)
 	}
-	return Verdict{Rule: RuleNone, Title: "not dominated by decoding or encoding",
-		Why: fmt.Sprintf("Decoding is %s and encoding %s of its CPU; the rule asks for a lower bound of %s.", e.Decode, e.Encode, percent(th.Dominated))}
+	return Verdict{
+		Rule: RuleNone, Title: "not dominated by decoding or encoding",
+		Why: fmt.Sprintf("Decoding is %s and encoding %s of its CPU; the rule asks for a lower bound of %s.", e.Decode, e.Encode, percent(th.Dominated)),
+	}
 }
 
 func judgeDecode(e Endpoint, inside int64, th Thresholds) Verdict {
@@ -103,10 +109,12 @@ func judgeDecode(e Endpoint, inside int64, th Thresholds) Verdict {
 
 func judgeEncode(e Endpoint, th Thresholds) Verdict {
 	c, _ := e.codec(Encode)
-	return Verdict{Rule: RuleEncode, Flagged: true, Title: "encodes its replies again and again",
+	return Verdict{
+		Rule: RuleEncode, Flagged: true, Title: "encodes its replies again and again",
 		Why: fmt.Sprintf("%s of its CPU is %s encoding (%d of %d samples; the rule asks for a lower bound of %s).",
 			e.Encode, c.Name, e.Encode.Samples, e.Encode.Of, percent(th.Dominated)),
-		Next: fmt.Sprintf("If callers get the same reply, share the encoded bytes at %s; else make the reply smaller or the codec faster.", where(c))}
+		Next: fmt.Sprintf("If callers get the same reply, share the encoded bytes at %s; else make the reply smaller or the codec faster.", where(c)),
+	}
 }
 
 // codec is the endpoint's heaviest codec in a direction.

@@ -12,8 +12,10 @@ import (
 )
 
 // sites are Datadog's sites; another one is possible with datadog.api_url.
-var sites = []string{"datadoghq.com", "us3.datadoghq.com", "us5.datadoghq.com", "ap1.datadoghq.com", "ap2.datadoghq.com", "uk1.datadoghq.com",
-	"datadoghq.eu", "ddog-gov.com", "us2.ddog-gov.com"}
+var sites = []string{
+	"datadoghq.com", "us3.datadoghq.com", "us5.datadoghq.com", "ap1.datadoghq.com", "ap2.datadoghq.com", "uk1.datadoghq.com",
+	"datadoghq.eu", "ddog-gov.com", "us2.ddog-gov.com",
+}
 
 // channelID is the form of a Slack channel's id; names are not accepted by
 // every call.
@@ -101,9 +103,9 @@ func (l *loader) address(key, v string) {
 	}
 }
 
-func (l *loader) httpURL(key, v string, optional bool) bool {
+func (l *loader) httpURL(key, v string, optional bool) {
 	if v == "" && optional {
-		return true
+		return
 	}
 	u, err := url.Parse(v)
 	switch {
@@ -111,10 +113,7 @@ func (l *loader) httpURL(key, v string, optional bool) bool {
 		l.bad(key, "this is no http or https address", "write it whole, such as http://10.1.2.3:6060")
 	case u.User != nil:
 		l.bad(key, "the address holds a password", "leave user and password out of addresses")
-	default:
-		return true
 	}
-	return false
 }
 
 func (l *loader) slack() {

@@ -110,8 +110,10 @@ func defaults() *Config {
 		Retention: 30 * 24 * time.Hour,
 		Log:       Log{Level: "info", Format: "text"},
 		Datadog:   Datadog{Site: "datadoghq.com", Metric: "container.cpu.usage"},
-		Capture: Capture{CPU: 30 * time.Second, Pods: 2, Control: true, CoolDown: 30 * time.Minute, Simultaneous: 4,
-			MaxBytes: 64 << 20, MaxRawBytes: 256 << 20},
+		Capture: Capture{
+			CPU: 30 * time.Second, Pods: 2, Control: true, CoolDown: 30 * time.Minute, Simultaneous: 4,
+			MaxBytes: 64 << 20, MaxRawBytes: 256 << 20,
+		},
 		Verdict: Verdict{MinShare: 0.05, MinSamples: 100, Dominated: 0.25},
 	}
 }

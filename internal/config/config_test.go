@@ -109,9 +109,11 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fmt.Sprintf("%+v", *c)
-	for _, want := range []string{"Public:1.2.3.4:1", "Internal:1.2.3.4:2", "URL:https://profbot.example.com", "Data:/d", "Retention:48h0m0s", "Level:debug", "Format:json",
+	for _, want := range []string{
+		"Public:1.2.3.4:1", "Internal:1.2.3.4:2", "URL:https://profbot.example.com", "Data:/d", "Retention:48h0m0s", "Level:debug", "Format:json",
 		"Channel:C9999999999", "Channels:map[live-api:C8888888888]", "Site:datadoghq.eu", "Metric:kubernetes.cpu.usage.total", "Name:s Env:e",
-		"CPU:10s Pods:3 Control:false CoolDown:5m0s Simultaneous:2 MaxBytes:1048576 MaxRawBytes:2097152", "MinShare:0.1 MinSamples:50 Dominated:0.3"} {
+		"CPU:10s Pods:3 Control:false CoolDown:5m0s Simultaneous:2 MaxBytes:1048576 MaxRawBytes:2097152", "MinShare:0.1 MinSamples:50 Dominated:0.3",
+	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %s", want, got)
 		}

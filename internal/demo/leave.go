@@ -6,12 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
-
-	"net/http"
-	"net/http/httptest"
 
 	"github.com/profbot/profbot/internal/analysis"
 	"github.com/profbot/profbot/internal/incident"
@@ -60,7 +59,7 @@ func (d *demo) leave(ctx context.Context) error {
 	errs = append(errs, analysis.WriteText(&text, d.res.Report))
 	report, err := json.MarshalIndent(d.res.Report, "", "  ")
 	errs = append(errs, err, write(FileReport, text.Bytes()), write(FileJSON, append(report, '\n')),
-		write(FileThread, []byte(d.slack.Text(channel))), write(FilePage, d.page()))
+		write(FileThread, []byte(d.slack.Text(channel))), write(FilePage, d.page(ctx)))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("write to %s: %w", d.Out, err)
 	}
@@ -71,8 +70,8 @@ var pagePicture = regexp.MustCompile(`src="[^"]*/files/[^"]*"`)
 
 // page is the thread's page with the picture beside it, so that it can be
 // opened when the demo has ended.
-func (d *demo) page() []byte {
+func (d *demo) page(ctx context.Context) []byte {
 	w := httptest.NewRecorder()
-	d.slack.Page().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	d.slack.Page().ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
 	return pagePicture.ReplaceAll(w.Body.Bytes(), []byte(`src="`+FilePicture+`"`))
 }

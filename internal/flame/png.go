@@ -288,8 +288,10 @@ func fill(img *image.Paletted, r image.Rectangle, index int) {
 func outline(img *image.Paletted, r image.Rectangle) {
 	const line = paper*shades + shades - 1
 	for _, side := range []image.Rectangle{
-		{r.Min, image.Pt(r.Max.X, r.Min.Y+3)}, {image.Pt(r.Min.X, r.Max.Y-3), r.Max},
-		{r.Min, image.Pt(r.Min.X+3, r.Max.Y)}, {image.Pt(r.Max.X-3, r.Min.Y), r.Max},
+		{r.Min, image.Pt(r.Max.X, r.Min.Y+3)},
+		{image.Pt(r.Min.X, r.Max.Y-3), r.Max},
+		{r.Min, image.Pt(r.Min.X+3, r.Max.Y)},
+		{image.Pt(r.Max.X-3, r.Min.Y), r.Max},
 	} {
 		if !side.Intersect(img.Rect).Empty() {
 			fill(img, side, line)

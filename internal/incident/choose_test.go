@@ -27,16 +27,32 @@ func TestChoose(t *testing.T) {
 		want  []string // role:pod
 		says  []string
 	}{
-		{"hottest first, coolest as control", pods("a", "b", "c"), loads, incident.Ask{Hot: 1, Control: true},
-			[]string{"hot:b", "control:a"}, []string{"0.90 cores, hottest of 3 by CPU", "0.10 cores, the coolest"}},
+		{
+			"hottest first, coolest as control", pods("a", "b", "c"), loads,
+			incident.Ask{Hot: 1, Control: true},
+			[]string{"hot:b", "control:a"},
+			[]string{"0.90 cores, hottest of 3 by CPU", "0.10 cores, the coolest"},
+		},
 		{"two hot", pods("a", "b", "c"), loads, incident.Ask{Hot: 2, Control: true}, []string{"hot:b", "hot:c", "control:a"}, nil},
-		{"the alert's pod wins over the hottest", pods("a", "b", "c"), loads, incident.Ask{AlertPod: "c", Hot: 2, Control: true},
-			[]string{"hot:c", "control:a"}, []string{"named by the alert"}},
-		{"a pod nobody knows is never chosen", pods("a", "b", "c"), loads, incident.Ask{AlertPod: "evil", Hot: 1},
-			[]string{"hot:b"}, []string{`the alert names pod "evil", which is not a known pod`}},
+		{
+			"the alert's pod wins over the hottest", pods("a", "b", "c"), loads,
+			incident.Ask{AlertPod: "c", Hot: 2, Control: true},
+			[]string{"hot:c", "control:a"},
+			[]string{"named by the alert"},
+		},
+		{
+			"a pod nobody knows is never chosen", pods("a", "b", "c"), loads,
+			incident.Ask{AlertPod: "evil", Hot: 1},
+			[]string{"hot:b"},
+			[]string{`the alert names pod "evil", which is not a known pod`},
+		},
 		{"a load of an unknown pod is ignored", pods("a", "c"), loads, incident.Ask{Hot: 1, Control: true}, []string{"hot:c", "control:a"}, nil},
-		{"no loads: by name, and it says why", pods("c", "a", "b"), nil, incident.Ask{Hot: 1, Control: true, NoLoads: "the metric is silent"},
-			[]string{"hot:a", "control:c"}, []string{"first by name", "the metric is silent", "load unknown"}},
+		{
+			"no loads: by name, and it says why", pods("c", "a", "b"), nil,
+			incident.Ask{Hot: 1, Control: true, NoLoads: "the metric is silent"},
+			[]string{"hot:a", "control:c"},
+			[]string{"first by name", "the metric is silent", "load unknown"},
+		},
 		{"control prefers a known load", pods("a", "b", "z"), loads, incident.Ask{Hot: 1, Control: true}, []string{"hot:b", "control:a"}, nil},
 		{"one pod has no control", pods("b"), loads, incident.Ask{Hot: 2, Control: true}, []string{"hot:b"}, nil},
 		{"zero hot means one", pods("a", "b"), loads, incident.Ask{}, []string{"hot:b"}, nil},

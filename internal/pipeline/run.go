@@ -173,4 +173,5 @@ func (h quietHandler) Enabled(ctx context.Context, level slog.Level) bool {
 func (h quietHandler) WithAttrs(a []slog.Attr) slog.Handler {
 	return quietHandler{h.Handler.WithAttrs(a)}
 }
+
 func (h quietHandler) WithGroup(g string) slog.Handler { return quietHandler{h.Handler.WithGroup(g)} }

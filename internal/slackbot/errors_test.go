@@ -90,8 +90,10 @@ func TestCheck(t *testing.T) {
 		{name: "not a member", scopes: all, channels: []slacktest.Channel{{ID: channel, Name: "ops", Outside: true}}, want: []string{`"ops"`, "/invite"}},
 		{name: "archived", scopes: all, channels: []slacktest.Channel{{ID: channel, Name: "ops", Archived: true}}, want: []string{"archived"}},
 		{name: "unknown", scopes: all, channels: []slacktest.Channel{{ID: "C0OTHER0"}}, want: []string{"channel_not_found", channel}},
-		{name: "everything at once", scopes: []string{"channels:read"}, channels: public, more: map[string]string{"a": "C0AAAAAA", "b": "C0BBBBBB"},
-			want: []string{"chat:write", "files:write", "C0AAAAAA", "C0BBBBBB", "channels:history"}},
+		{
+			name: "everything at once", scopes: []string{"channels:read"}, channels: public, more: map[string]string{"a": "C0AAAAAA", "b": "C0BBBBBB"},
+			want: []string{"chat:write", "files:write", "C0AAAAAA", "C0BBBBBB", "channels:history"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := slacktest.New(slacktest.Options{Scopes: tc.scopes, Channels: tc.channels})
@@ -157,8 +159,10 @@ func TestTokenIsNeverShown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var logs strings.Builder
-				b, err := slackbot.New(slackbot.Options{Token: token, Channel: channel, APIURL: "https://slack.test/api", HTTPClient: &http.Client{Transport: rt},
-					Logger: slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+				b, err := slackbot.New(slackbot.Options{
+					Token: token, Channel: channel, APIURL: "https://slack.test/api", HTTPClient: &http.Client{Transport: rt},
+					Logger: slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+				})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -139,8 +139,10 @@ func aReport() *analysis.Report {
 				Name: "GET /live/list", Handler: "example.com/live/api.(*API).LiveList", How: "label:endpoint", Share: share(4012, 9204),
 				Decode: share(2487, 4012), Encode: share(410, 4012), IO: share(220, 4012),
 				Codecs: []analysis.Codec{
-					{Name: "encoding/json", Direction: analysis.Decode, Share: share(2487, 4012), Entry: "encoding/json.Unmarshal",
-						Caller: "example.com/live/store.(*catalog).rooms", CallerFile: "store/catalog.go", CallerLine: 88},
+					{
+						Name: "encoding/json", Direction: analysis.Decode, Share: share(2487, 4012), Entry: "encoding/json.Unmarshal",
+						Caller: "example.com/live/store.(*catalog).rooms", CallerFile: "store/catalog.go", CallerLine: 88,
+					},
 					{Name: "encoding/json", Direction: analysis.Encode, Share: share(410, 4012), Entry: "encoding/json.Marshal"},
 				},
 				Sources: []analysis.Source{{Kind: analysis.SourceCache, Via: "freecache + go-redis", Evidence: "sibling", Share: share(2450, 2487)}},

@@ -54,14 +54,22 @@ func TestPictureInTrouble(t *testing.T) {
 		updates func(*slackbot.Update)
 	}{
 		{name: "taken and never shown", lose: true, want: shape{1, 0, 2}, says: "Slack took the picture and does not show it. Report (https://profbot.example.com/r/abc)"},
-		{name: "no page to link to", lose: true, want: shape{1, 0, 2}, says: "It is kept with incident inc-7f3a.",
-			updates: func(u *slackbot.Update) { u.ReportURL, u.FlameURL = "", "" }},
-		{name: "no scope to upload", scopes: []string{"chat:write", "channels:history", "files:read"}, want: shape{1, 0, 2},
-			says: "add the bot scope files:write"},
-		{name: "no scope to look, but it is there", scopes: []string{"chat:write", "channels:history", "files:write"}, want: shape{1, 0, 2},
-			says: "add the bot scope files:read"},
-		{name: "the workspace takes no files", fail: map[string]slacktest.Failure{"files.getUploadURLExternal": {Code: "file_uploads_disabled"}},
-			want: shape{1, 0, 2}, says: "the workspace takes no files"},
+		{
+			name: "no page to link to", lose: true, want: shape{1, 0, 2}, says: "It is kept with incident inc-7f3a.",
+			updates: func(u *slackbot.Update) { u.ReportURL, u.FlameURL = "", "" },
+		},
+		{
+			name: "no scope to upload", scopes: []string{"chat:write", "channels:history", "files:read"}, want: shape{1, 0, 2},
+			says: "add the bot scope files:write",
+		},
+		{
+			name: "no scope to look, but it is there", scopes: []string{"chat:write", "channels:history", "files:write"}, want: shape{1, 0, 2},
+			says: "add the bot scope files:read",
+		},
+		{
+			name: "the workspace takes no files", fail: map[string]slacktest.Failure{"files.getUploadURLExternal": {Code: "file_uploads_disabled"}},
+			want: shape{1, 0, 2}, says: "the workspace takes no files",
+		},
 		{name: "uploads broken for a moment", fail: map[string]slacktest.Failure{"upload": {Status: 503}}, want: shape{1, 0, 1}, wantErr: "503"},
 		{name: "the upload expired", fail: map[string]slacktest.Failure{"files.completeUploadExternal": {Code: "file_not_found"}}, want: shape{1, 0, 1}, wantErr: "expired"},
 		{name: "no picture", want: shape{1, 0, 1}, updates: func(u *slackbot.Update) { u.Picture = nil }},

@@ -41,8 +41,10 @@ func RenderDetails(u Update) Message {
 			verdict = "🔥 " + verdict
 		}
 		_, _, dir := mainWork(e)
-		rows = append(rows, []string{e.Name, percent(e.Share.Part), e.Decode.String(), thousands(e.Share.Samples),
-			percent(e.Encode.Part), codecName(e, dir), e.BytesFrom(), verdict})
+		rows = append(rows, []string{
+			e.Name, percent(e.Share.Part), e.Decode.String(), thousands(e.Share.Samples),
+			percent(e.Encode.Part), codecName(e, dir), e.BytesFrom(), verdict,
+		})
 	}
 	t, shown := table(detailHeadings, rows, []int{1, 3, 4}, maxDetailTable)
 	p.add(t)

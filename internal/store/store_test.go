@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,8 +70,10 @@ func (f *fixture) accept(t *testing.T, a incident.Alert) incident.Receipt {
 }
 
 func fired(id, cycle string) incident.Alert {
-	return incident.Alert{Source: "datadog", ID: id, Cycle: cycle, Transition: incident.TransitionTriggered,
-		Key: incident.Key{Service: "live-api", Env: "prod", Monitor: "1234"}}
+	return incident.Alert{
+		Source: "datadog", ID: id, Cycle: cycle, Transition: incident.TransitionTriggered,
+		Key: incident.Key{Service: "live-api", Env: "prod", Monitor: "1234"},
+	}
 }
 
 func recovered(id, cycle string) incident.Alert {
@@ -307,6 +311,33 @@ func TestToldMissesNoChange(t *testing.T) {
 	if idle, err := f.Idle(ctx); err != nil || len(idle) != 0 {
 		t.Errorf("Idle = %v, %v; want none", idle, err)
 	}
+}
+
+// A document that is older than the revision read with it would let Told call
+// the newer one told, and nobody would ever look at it.
+func TestIncidentAndRevisionAreOfOneMoment(t *testing.T) {
+	f := open(t)
+	id := f.accept(t, fired("1", "c1")).Incident
+	const changes = 300
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for n := range changes {
+			if err := f.Finish(context.Background(), id, nil, strconv.Itoa(n+2)); err != nil { // the revision it makes
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for rev := int64(0); rev <= changes && !t.Failed(); {
+		inc, now, err := f.Incident(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rev = now; rev > 1 && inc.Failure != strconv.FormatInt(rev, 10) {
+			t.Fatalf("revision %d came with the document of revision %s", rev, inc.Failure)
+		}
+	}
+	writer.Wait()
 }
 
 func TestIdle(t *testing.T) {

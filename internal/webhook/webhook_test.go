@@ -218,25 +218,45 @@ func TestShapes(t *testing.T) {
 		name, body string
 		want       incident.Alert
 	}{
-		{"numbers and lists", `{"id": 8306077573749414142, "monitor_id": 1234, "transition": "Triggered", "tags": ["service:eu/ecs:gateway", "env:prod", "monitor"]}`,
-			incident.Alert{ID: "8306077573749414142", Key: incident.Key{Service: "eu/ecs:gateway", Env: "prod", Monitor: "1234"}, Transition: incident.TransitionTriggered,
-				Tags: []string{"service:eu/ecs:gateway", "env:prod", "monitor"}}},
-		{"nested", `{"alert": {"id": "7", "transition": "Re-Warn", "scope": "pod_name:a, service:s", "title": "t"}, "id": "1"}`,
-			incident.Alert{ID: "1", Key: incident.Key{Service: "s", Monitor: "7"}, Pod: "a", Transition: incident.TransitionWarn, Title: "t"}},
-		{"other names", `{"alertid": "7", "scope": "service:s", "alerttransition": "Recovered from failure", "id": "1"}`,
-			incident.Alert{ID: "1", Key: incident.Key{Service: "s", Monitor: "7"}, Transition: incident.TransitionRecovered}},
-		{"null texts", `{"id":"1","alert_id":"null","alert_transition":"null","tags":"null","service":"null","host":null}`,
-			incident.Alert{ID: "1", Transition: incident.TransitionUnknown}},
-		{"a new transition", `{"id":"1","alert_transition":"Escalated","service":"s","title":"[Triggered] x"}`,
-			incident.Alert{ID: "1", Key: incident.Key{Service: "s"}, Transition: incident.TransitionUnknown, Title: "[Triggered] x"}},
-		{"renotify", `{"id":"1","alert_transition":"RENOTIFY","service":"s"}`,
-			incident.Alert{ID: "1", Key: incident.Key{Service: "s"}, Transition: incident.TransitionRetriggered}},
-		{"no data", `{"id":"1","alert_transition":"Re-No Data","service":"s"}`,
-			incident.Alert{ID: "1", Key: incident.Key{Service: "s"}, Transition: incident.TransitionNoData}},
-		{"a link that is none", `{"id":"1","link":"javascript:alert(1)","title":"a\u0000\u202eb","service":"s"}`,
-			incident.Alert{ID: "1", Key: incident.Key{Service: "s"}, Transition: incident.TransitionUnknown, Title: "ab"}},
-		{"star scope", `{"id":"1","alert_scope":"*","tags":"service:s","alert_transition":"Triggered"}`,
-			incident.Alert{ID: "1", Key: incident.Key{Service: "s"}, Transition: incident.TransitionTriggered, Tags: []string{"service:s"}}},
+		{
+			"numbers and lists", `{"id": 8306077573749414142, "monitor_id": 1234, "transition": "Triggered", "tags": ["service:eu/ecs:gateway", "env:prod", "monitor"]}`,
+			incident.Alert{
+				ID: "8306077573749414142", Key: incident.Key{Service: "eu/ecs:gateway", Env: "prod", Monitor: "1234"}, Transition: incident.TransitionTriggered,
+				Tags: []string{"service:eu/ecs:gateway", "env:prod", "monitor"},
+			},
+		},
+		{
+			"nested", `{"alert": {"id": "7", "transition": "Re-Warn", "scope": "pod_name:a, service:s", "title": "t"}, "id": "1"}`,
+			incident.Alert{ID: "1", Key: incident.Key{Service: "s", Monitor: "7"}, Pod: "a", Transition: incident.TransitionWarn, Title: "t"},
+		},
+		{
+			"other names", `{"alertid": "7", "scope": "service:s", "alerttransition": "Recovered from failure", "id": "1"}`,
+			incident.Alert{ID: "1", Key: incident.Key{Service: "s", Monitor: "7"}, Transition: incident.TransitionRecovered},
+		},
+		{
+			"null texts", `{"id":"1","alert_id":"null","alert_transition":"null","tags":"null","service":"null","host":null}`,
+			incident.Alert{ID: "1", Transition: incident.TransitionUnknown},
+		},
+		{
+			"a new transition", `{"id":"1","alert_transition":"Escalated","service":"s","title":"[Triggered] x"}`,
+			incident.Alert{ID: "1", Key: incident.Key{Service: "s"}, Transition: incident.TransitionUnknown, Title: "[Triggered] x"},
+		},
+		{
+			"renotify", `{"id":"1","alert_transition":"RENOTIFY","service":"s"}`,
+			incident.Alert{ID: "1", Key: incident.Key{Service: "s"}, Transition: incident.TransitionRetriggered},
+		},
+		{
+			"no data", `{"id":"1","alert_transition":"Re-No Data","service":"s"}`,
+			incident.Alert{ID: "1", Key: incident.Key{Service: "s"}, Transition: incident.TransitionNoData},
+		},
+		{
+			"a link that is none", `{"id":"1","link":"javascript:alert(1)","title":"a\u0000\u202eb","service":"s"}`,
+			incident.Alert{ID: "1", Key: incident.Key{Service: "s"}, Transition: incident.TransitionUnknown, Title: "ab"},
+		},
+		{
+			"star scope", `{"id":"1","alert_scope":"*","tags":"service:s","alert_transition":"Triggered"}`,
+			incident.Alert{ID: "1", Key: incident.Key{Service: "s"}, Transition: incident.TransitionTriggered, Tags: []string{"service:s"}},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			k, address := start(t, io.Discard)
@@ -275,9 +295,22 @@ func TestWhoMaySend(t *testing.T) {
 		auth string
 		want int
 	}{
-		{"Bearer " + token, 200}, {"bearer " + token, 200}, {"Bearer second-token-of-two", 200}, {basic("datadog", "basic-password-1"), 200},
-		{"", 401}, {"Bearer", 401}, {"Bearer ", 401}, {"Bearer " + token + "x", 401}, {"Bearer " + token[1:], 401}, {token, 401}, {"Digest " + token, 401},
-		{basic("datadog", ""), 401}, {basic("datado", "gbasic-password-1"), 401}, {basic("", "basic-password-1"), 401}, {basic("datadog", token), 401}, {"Basic !!!", 401},
+		{"Bearer " + token, 200},
+		{"bearer " + token, 200},
+		{"Bearer second-token-of-two", 200},
+		{basic("datadog", "basic-password-1"), 200},
+		{"", 401},
+		{"Bearer", 401},
+		{"Bearer ", 401},
+		{"Bearer " + token + "x", 401},
+		{"Bearer " + token[1:], 401},
+		{token, 401},
+		{"Digest " + token, 401},
+		{basic("datadog", ""), 401},
+		{basic("datado", "gbasic-password-1"), 401},
+		{basic("", "basic-password-1"), 401},
+		{basic("datadog", token), 401},
+		{"Basic !!!", 401},
 	} {
 		status, answer := post(t, address, body, map[string]string{"Authorization": tc.auth})
 		if status != tc.want {
@@ -344,8 +377,10 @@ func TestExample(t *testing.T) {
 		for _, form := range []bool{false, true} {
 			for _, plain := range []bool{false, true} {
 				k, address := start(t, io.Discard)
-				e := webhook.Example{Service: "live-api", Env: "prod", Namespace: "live", Pod: "live-api-0", Monitor: "1234", MonitorName: `CPU "hot" <é🚨>`, Transition: transition,
-					Cycle: "c1", EventID: "99", Value: "0.93", Threshold: "0.90", At: now, Form: form, DefaultPayload: plain}
+				e := webhook.Example{
+					Service: "live-api", Env: "prod", Namespace: "live", Pod: "live-api-0", Monitor: "1234", MonitorName: `CPU "hot" <é🚨>`, Transition: transition,
+					Cycle: "c1", EventID: "99", Value: "0.93", Threshold: "0.90", At: now, Form: form, DefaultPayload: plain,
+				}
 				req, err := e.Request(t.Context(), address, token)
 				if err != nil {
 					t.Fatal(err)

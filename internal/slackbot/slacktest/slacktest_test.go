@@ -25,7 +25,9 @@ const (
 
 func workspace(change ...func(*slacktest.Options)) *slacktest.Server {
 	opt := slacktest.Options{Channels: []slacktest.Channel{
-		{ID: public, Name: "public"}, {ID: private, Name: "private", Private: true}, {ID: outside, Name: "outside", Outside: true},
+		{ID: public, Name: "public"},
+		{ID: private, Name: "private", Private: true},
+		{ID: outside, Name: "outside", Outside: true},
 		{ID: closed, Name: "closed", Archived: true},
 	}}
 	for _, c := range change {
