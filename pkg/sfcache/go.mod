@@ -1,3 +1,10 @@
 module github.com/profbot/profbot/pkg/sfcache
 
 go 1.26.0
+
+require (
+	github.com/coocood/freecache v1.2.7
+	golang.org/x/sync v0.24.0
+)
+
+require github.com/cespare/xxhash/v2 v2.1.2 // indirect

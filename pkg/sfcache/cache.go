@@ -1,0 +1,293 @@
+package sfcache
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"hash/maphash"
+	"math"
+	mrand "math/rand/v2"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/coocood/freecache"
+	"golang.org/x/sync/singleflight"
+)
+
+// Cache gets values by key through its tiers: see the package comment. Make
+// one with [New]; its methods may be called by many goroutines at once.
+type Cache[V any] struct {
+	// What a hit reads; it never changes after New.
+	hold  *hold[V]
+	clock *clock
+	clone func(V) V
+
+	hits hitCounter
+	counters
+
+	cfg Config[V]
+	// id is what other processes, and this one, know its messages by.
+	id string
+	// flights are those that may block: they go to Remote and the loader.
+	flights Group[V]
+	// decodes share the reading and decoding of Local. These cannot block, so
+	// the caller that comes first does the work itself, and nobody leaves.
+	decodes [shards]singleflight.Group
+	writers keyLocks
+	local   *freecache.Cache // nil when off
+	remote  *guard           // nil when off
+	buffers sync.Pool        // *[]byte, for reading local
+	said    sayings
+
+	closing sync.Once
+	unwatch context.CancelFunc // ends watch
+	watched chan struct{}      // closed when watch has ended
+}
+
+// New returns a Cache, or an error that says everything that is wrong with
+// cfg. Close it when it is no longer used.
+func New[V any](cfg Config[V]) (*Cache[V], error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	c := &Cache[V]{cfg: cfg, id: rand.Text(), clone: cfg.Clone, hold: newHold[V](cfg.Hold.MaxBytes), watched: make(chan struct{})}
+	c.flights.Timeout = cfg.LoadTimeout
+	c.buffers.New = func() any { return new([]byte) }
+	if cfg.Local.Bytes > 0 {
+		c.local = freecache.NewCache(cfg.Local.Bytes)
+	}
+	if cfg.Hold.MaxBytes > 0 {
+		ttl := c.holdTTL()
+		c.clock = newClock(ttl, func(now int64, tick time.Duration) {
+			c.hold.sweep(now, float64(tick)/float64(max(ttl, time.Second)))
+		})
+	} else {
+		c.clock = &clock{start: time.Now()}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.unwatch = cancel
+	if cfg.Remote != nil {
+		c.remote = &guard{remote: cfg.Remote, timeout: cfg.RemoteTimeout}
+		go c.watch(ctx) // ends with unwatch; Close waits for watched
+	} else {
+		close(c.watched)
+	}
+	return c, nil
+}
+
+// Get returns the value of key: from the hold, from Local, from Remote, or
+// from Config.Load, and from a flight that is under way for it already.
+//
+// ctx governs how long this caller waits for a flight. It does not cancel the
+// flight while others wait, and a value that is at hand is returned even when
+// ctx has ended. An error that wraps Config.NotFound says that there is no
+// value. Unless Config.Clone is set, the value is shared with other callers
+// and must not be changed.
+func (c *Cache[V]) Get(ctx context.Context, key string) (V, error) {
+	hash := maphash.String(seed, key)
+	if it := c.hold.get(hash, key); it != nil && c.clock.now.Load() < it.soon && it.err == nil {
+		it.touch()
+		c.hits.add()
+		if c.clone == nil {
+			return it.val, nil
+		}
+		return c.clone(it.val), nil
+	}
+	return c.get(ctx, hash, key, c.cfg.Load)
+}
+
+// GetWith is Get with a loader of its own, for code that has in hand what the
+// loader needs. Callers of one key that come together share the loader of the
+// first.
+func (c *Cache[V]) GetWith(ctx context.Context, key string, load Loader[V]) (V, error) {
+	hash := maphash.String(seed, key)
+	if it := c.hold.get(hash, key); it != nil && c.clock.now.Load() < it.soon && it.err == nil {
+		it.touch()
+		c.hits.add()
+		return c.give(it.val, nil)
+	}
+	return c.get(ctx, hash, key, load)
+}
+
+// get is what follows when the hold has nothing plainly fresh.
+func (c *Cache[V]) get(ctx context.Context, hash uint64, key string, load Loader[V]) (V, error) {
+	if v, err, ok := c.atHand(ctx, hash, key, load); ok {
+		return c.give(v, err)
+	}
+	if load == nil {
+		var zero V
+		return zero, errNoLoader
+	}
+	v, joined, err := c.flights.do(ctx, hash, key, false, func(ctx context.Context, own *call[V]) (V, error) {
+		return c.fetch(ctx, own, hash, key, load, readAny)
+	})
+	if joined && err == nil {
+		c.shared.Add(1)
+	}
+	return c.give(v, err)
+}
+
+var errNoLoader = errors.New("sfcache: Config.Load is nil: use GetWith")
+
+// atHand looks where nothing can block: into the hold and Local. It starts the
+// refresh of what is stale or soon will be.
+func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loader[V]) (v V, err error, ok bool) { //nolint:revive // ok says whether there is an answer, which may be an error
+	if c.flights.closed.Load() {
+		return v, ErrClosed, true
+	}
+	now := c.clock.read()
+	if it := c.hold.get(hash, key); it != nil && now < it.dead {
+		it.touch()
+		if now < it.fresh {
+			c.hits.add()
+		} else {
+			c.stale.Add(1)
+		}
+		if again := it.again.Load(); now >= it.soon && now >= again && it.again.CompareAndSwap(again, now+int64(c.pause())) {
+			c.refresh(ctx, hash, key, load)
+		}
+		return it.val, it.err, true
+	}
+	if c.local == nil {
+		return v, nil, false
+	}
+	first := false
+	res, _, _ := c.decodes[hash%shards].Do(key, func() (any, error) {
+		first = true
+		return c.readLocal(hash, key, nil), nil
+	})
+	found := res.(*found[V])
+	if found == nil {
+		return v, nil, false
+	}
+	if !first {
+		c.shared.Add(1)
+	}
+	if found.left <= 0 {
+		c.stale.Add(1)
+		if first {
+			c.refresh(ctx, hash, key, load)
+		}
+	}
+	return found.v, found.err, true
+}
+
+// refresh gets a new value in the background, for callers that have one.
+func (c *Cache[V]) refresh(ctx context.Context, hash uint64, key string, load Loader[V]) {
+	if load == nil {
+		return
+	}
+	c.refreshes.Add(1)
+	c.flights.background(ctx, hash, key, func(ctx context.Context, own *call[V]) (V, error) {
+		return c.fetch(ctx, own, hash, key, load, readFresh)
+	})
+}
+
+// pause is how long after a refresh was started no other is started for the
+// same held value: a loader that fails at once must not be called by each hit.
+func (c *Cache[V]) pause() time.Duration {
+	return min(time.Second, max(c.cfg.Stale/8, 10*time.Millisecond))
+}
+
+// give is what a caller gets of a value that others may have too.
+func (c *Cache[V]) give(v V, err error) (V, error) {
+	if err == nil && c.clone != nil {
+		v = c.clone(v)
+	}
+	return v, err
+}
+
+// Peek returns the value of key if the hold has it, fresh or stale. It starts
+// nothing and counts nothing.
+func (c *Cache[V]) Peek(key string) (v V, ok bool) {
+	it := c.hold.get(maphash.String(seed, key), key)
+	if it == nil || it.err != nil || c.clock.read() >= it.dead {
+		return v, false
+	}
+	v, _ = c.give(it.val, nil)
+	return v, true
+}
+
+func (c *Cache[V]) holdTTL() time.Duration {
+	if c.cfg.Hold.TTL > 0 {
+		return c.cfg.Hold.TTL
+	}
+	return c.cfg.TTL
+}
+
+// spread is ttl with jitter.
+func (c *Cache[V]) spread(ttl time.Duration) time.Duration {
+	return time.Duration(float64(ttl) * (1 + c.cfg.Jitter*(2*mrand.Float64()-1)))
+}
+
+// margin is how long before its end a value that takes cost to get is got
+// again: XFetch, cost*beta*-ln(rand).
+func (c *Cache[V]) margin(cost time.Duration) time.Duration {
+	if c.cfg.Early == 0 {
+		return 0
+	}
+	return time.Duration(min(float64(cost)*c.cfg.Early*mrand.ExpFloat64(), math.MaxInt64/2))
+}
+
+// Close ends what runs in the background, cancels flights with ErrClosed and
+// waits for their loaders, then forgets everything. Values in Remote stay.
+// Calls after it return ErrClosed. It may be called more than once.
+func (c *Cache[V]) Close() error {
+	c.closing.Do(func() {
+		c.unwatch()
+		c.flights.close()
+		<-c.watched
+		if c.hold.max > 0 {
+			c.clock.close()
+		}
+		c.forget()
+	})
+	return nil
+}
+
+// forget empties the tiers of this process, and lets no flight under way put
+// anything back.
+func (c *Cache[V]) forget() {
+	c.flights.dropAll(func() {
+		c.hold.clear()
+		if c.local != nil {
+			c.local.Clear()
+		}
+	})
+}
+
+// CheckShared says which held values were changed by a caller since they were
+// stored, which nobody may do unless Config.Clone is set. It needs
+// Config.SharedCheck, and compares what the codec makes of each value then and
+// now. Call it at the end of tests:
+//
+//	t.Cleanup(func() {
+//		if err := c.CheckShared(); err != nil {
+//			t.Error(err)
+//		}
+//	})
+func (c *Cache[V]) CheckShared() error {
+	if !c.cfg.SharedCheck {
+		return errors.New("sfcache: CheckShared needs Config.SharedCheck")
+	}
+	var errs []error
+	c.hold.each(func(it *item[V]) {
+		if it.err == nil && !reflect.DeepEqual(it.snapshot, c.copyOf(it.val)) {
+			errs = append(errs, &KeyError{Key: it.key, Err: errors.New("a caller changed the shared value: copy it first, or set Config.Clone")})
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// copyOf is what the codec makes of v, or why it makes nothing.
+func (c *Cache[V]) copyOf(v V) any {
+	data, err := c.cfg.Codec.Encode(v)
+	if err == nil {
+		var again V
+		if again, err = c.cfg.Codec.Decode(data); err == nil {
+			return again
+		}
+	}
+	return err.Error()
+}

@@ -1,0 +1,137 @@
+package sfcache
+
+import (
+	"time"
+	"unsafe"
+)
+
+// found is a value from a byte tier.
+type found[V any] struct {
+	v    V
+	err  error         // Config.NotFound: it is known that there is none
+	left time.Duration // until it is stale; less than 0 where it is
+}
+
+// readLocal returns what Local has of key and puts it into the hold, or nil.
+// usable, if not nil, may turn it down before it is decoded.
+func (c *Cache[V]) readLocal(hash uint64, key string, usable func(envelope) bool) *found[V] {
+	writes := c.flights.writes(hash)
+	buf := c.buffers.Get().(*[]byte)
+	defer c.buffers.Put(buf)
+	*buf = append((*buf)[:0], key...)
+	k := *buf
+	data, err := c.local.GetWithBuf(k, k[len(k):])
+	if err != nil {
+		return nil // not there
+	}
+	if len(k)+len(data) > cap(k) {
+		*buf = make([]byte, 0, len(k)+len(data)+len(data)/4) // for the next of this size
+	}
+	e, payload, err := openEnvelope(data)
+	if err != nil {
+		c.undecodable(key, len(data), err)
+		c.local.Del([]byte(key))
+		return nil
+	}
+	left := time.Until(e.fresh)
+	if left <= 0 && (e.absent || left <= -c.cfg.Stale) || usable != nil && !usable(e) {
+		return nil
+	}
+	f := &found[V]{left: left}
+	if e.absent {
+		f.err = c.cfg.NotFound
+	} else if f.v, err = c.decode(key, payload); err != nil {
+		c.local.Del([]byte(key))
+		return nil
+	}
+	c.localHits.Add(1)
+	r := c.ready(hash, key, f.v, f.err, nil, false, left, e.cost)
+	c.flights.storeUnwritten(hash, writes, func() { c.putReady(key, r) })
+	c.reportReady(key, r)
+	return f
+}
+
+// ready is a value made ready for the tiers of this process. Making it takes
+// time, storing it happens under a lock.
+type ready[V any] struct {
+	item  *item[V] // nil: not for the hold
+	bytes []byte   // nil: not for Local
+	stay  int      // seconds, in Local
+
+	tooLarge bool  // the hold refused it
+	refused  error // Local did
+}
+
+// ready makes v ready, or the knowledge that there is none. left is how long
+// it is fresh, cost how long it took to get; ok says that payload is v.
+func (c *Cache[V]) ready(hash uint64, key string, v V, notFound error, payload []byte, ok bool, left, cost time.Duration) *ready[V] {
+	r := &ready[V]{}
+	stale := c.cfg.Stale
+	if notFound != nil {
+		stale = 0
+	}
+	if c.hold.max > 0 {
+		it := &item[V]{hash: hash, key: key, val: v, err: notFound}
+		it.fresh = c.clock.read() + int64(min(left, c.spread(c.holdTTL())))
+		it.soon, it.dead = it.fresh, it.fresh+int64(stale)
+		it.cost = int64(unsafe.Sizeof(*it)) + int64(len(key)) + 16 // and its place in the table
+		if notFound == nil {
+			it.soon -= int64(c.margin(cost))
+			it.cost += c.cfg.Hold.Size(v)
+			if c.cfg.SharedCheck {
+				it.snapshot = c.copyOf(v)
+			}
+		}
+		r.item = it
+	}
+	if c.local != nil && ok {
+		if c.cfg.Local.TTL > 0 {
+			left = min(left, c.spread(c.cfg.Local.TTL))
+		}
+		e := envelope{absent: notFound != nil, fresh: time.Now().Add(left), cost: cost}
+		r.bytes = append(e.append(make([]byte, 0, headerLen+len(payload)), len(payload)), payload...)
+		// freecache takes whole seconds and calls 0 for ever; they are only for
+		// forgetting in the end, since the header has the time.
+		r.stay = int((left+stale)/time.Second) + 2
+	}
+	return r
+}
+
+// putReady stores r. It runs under the lock of its key's flights.
+func (c *Cache[V]) putReady(key string, r *ready[V]) {
+	if r.item != nil {
+		r.tooLarge = !c.hold.put(r.item)
+	}
+	if r.bytes != nil {
+		if r.refused = c.local.Set([]byte(key), r.bytes, r.stay); r.refused != nil {
+			c.local.Del([]byte(key)) // an older value may be there
+		}
+	}
+}
+
+// reportReady tells what putReady could not store.
+func (c *Cache[V]) reportReady(key string, r *ready[V]) {
+	if r.tooLarge {
+		c.tooLarge.Add(1)
+		c.observe(Event{Kind: EventOversize, Key: key, Size: int(r.item.cost)})
+		c.said.say(c.cfg.Logger, "a value is larger than the whole hold and is not held: raise Hold.MaxBytes",
+			"cache", c.cfg.Name, "key", key, "bytes", r.item.cost, "max_bytes", c.hold.max)
+	}
+	if r.refused != nil {
+		c.oversize.Add(1)
+		n := len(key) + len(r.bytes)
+		c.observe(Event{Kind: EventOversize, Key: key, Size: n, Err: r.refused})
+		c.said.say(c.cfg.Logger, "a value is too large for Local and is not kept there: raise Local.Bytes", "cache", c.cfg.Name, "key", key,
+			"bytes", n, "max_bytes", localMaxEntry(c.cfg.Local.Bytes), "want_local_bytes", (n+localHeader)*1024)
+	}
+}
+
+// dropLocal removes key from the tiers of this process. Nobody joins a decode
+// of the removed bytes any more.
+func (c *Cache[V]) dropLocal(hash uint64, key string) {
+	c.decodes[hash%shards].Forget(key)
+	c.hold.remove(hash, key)
+	if c.local != nil {
+		c.local.Del([]byte(key))
+	}
+}

@@ -1,0 +1,292 @@
+package sfcache
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"sync"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// atOnce is how many Loads a GetMany without LoadMany runs at a time.
+const atOnce = 8
+
+// GetMany returns the values of keys, like Get: it joins flights that are
+// under way, and gets the other keys with one call of Remote and one of
+// LoadMany. Keys without a value are not in the result. Keys that failed are
+// not either, and the error joins a [*KeyError] for each; the others are there.
+func (c *Cache[V]) GetMany(ctx context.Context, keys []string) (map[string]V, error) {
+	got := make(map[string]V, len(keys))
+	var errs []error
+	take := func(key string, v V, err error) {
+		switch {
+		case err == nil:
+			got[key], _ = c.give(v, nil)
+		case !errors.Is(err, c.cfg.NotFound):
+			errs = append(errs, &KeyError{key, err})
+		}
+	}
+	b := &batch[V]{c: c, done: make(chan struct{})}
+	var waits []waiting[V]
+	asked := make(map[string]struct{}, len(keys))
+	for _, key := range keys {
+		if _, ok := asked[key]; ok {
+			continue
+		}
+		asked[key] = struct{}{}
+		hash := maphash.String(seed, key)
+		if v, err, ok := c.atHand(ctx, hash, key, c.cfg.Load); ok {
+			take(key, v, err)
+		} else if c.cfg.Load == nil {
+			take(key, v, errNoLoader)
+		} else if ctx.Err() != nil {
+			take(key, v, ended(ctx))
+		} else {
+			waits = append(waits, b.join(ctx, hash, key))
+		}
+	}
+	b.start(ctx)
+	for _, w := range waits {
+		v, err := w.wait(ctx)
+		if w.joined && err == nil {
+			c.shared.Add(1)
+		}
+		take(w.key, v, err)
+	}
+	return got, errors.Join(errs...)
+}
+
+// waiting is one key that GetMany waits for.
+type waiting[V any] struct {
+	key    string
+	shard  *groupShard[V]
+	call   *call[V]
+	done   <-chan singleflight.Result
+	joined bool
+	err    error
+}
+
+func (w waiting[V]) wait(ctx context.Context) (v V, err error) {
+	if w.err != nil {
+		return v, w.err
+	}
+	select {
+	case <-w.done:
+		return w.call.val, w.call.err
+	case <-ctx.Done():
+		w.shard.leave(w.key, w.call)
+		return v, ended(ctx)
+	}
+}
+
+// batch gets the keys of one GetMany that nobody else was getting. Each is a
+// call that others may join; what they wait for is the batch.
+type batch[V any] struct {
+	c    *Cache[V]
+	keys []*batchKey[V]
+	done chan struct{} // closed when every key has its result
+
+	mu     sync.Mutex // protects wanted
+	wanted int        // keys that somebody still waits for
+	cancel context.CancelCauseFunc
+}
+
+type batchKey[V any] struct {
+	key  string
+	hash uint64
+	own  *call[V]
+
+	// Written by run, read after done.
+	settled bool
+	v       V
+	err     error
+
+	spare *found[V]
+	token string
+}
+
+// join joins the flight of key, or makes key part of the batch.
+func (b *batch[V]) join(ctx context.Context, hash uint64, key string) waiting[V] {
+	g := &b.c.flights
+	s := g.shard(hash)
+	w := waiting[V]{key: key, shard: s}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.call, w.joined = s.calls[key]; w.joined {
+		w.call.waiters++
+		w.done = s.group.DoChan(key, nil)
+		return w
+	}
+	k := &batchKey[V]{key: key, hash: hash}
+	w.call, w.done, w.err = g.startLocked(ctx, s, key, func(ctx context.Context, _ *call[V]) (V, error) {
+		select {
+		case <-b.done:
+			return k.v, k.err
+		case <-ctx.Done():
+			b.leave()
+			return k.zero(), ended(ctx)
+		}
+	})
+	if w.err == nil {
+		k.own = w.call
+		b.keys = append(b.keys, k)
+	}
+	return w
+}
+
+func (*batchKey[V]) zero() (v V) { return v }
+
+// leave is called for a key that nobody waits for any more.
+func (b *batch[V]) leave() {
+	b.mu.Lock()
+	b.wanted--
+	last := b.wanted == 0
+	b.mu.Unlock()
+	if last {
+		b.cancel(errAbandoned)
+	}
+}
+
+// start runs the batch in a goroutine of its own, which ends when all keys have
+// their results or nobody wants them, at the latest after LoadTimeout.
+func (b *batch[V]) start(ctx context.Context) {
+	if len(b.keys) == 0 {
+		return
+	}
+	b.wanted = len(b.keys)
+	ctx, b.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	// The flights of the keys are running and wait for done, so Close waits too.
+	b.c.flights.running.Add(1)
+	go func() {
+		defer b.c.flights.running.Done()
+		defer b.cancel(nil)
+		defer close(b.done)
+		ctx, cancel := context.WithTimeoutCause(ctx, b.c.cfg.LoadTimeout, errBatchTimeout)
+		defer cancel()
+		var none struct{}
+		var err error
+		defer func() { // also after a Goexit
+			for _, k := range b.open() {
+				k.settle(k.zero(), err)
+			}
+		}()
+		protect(&none, &err, func() (struct{}, error) { b.run(ctx); return none, nil })
+	}()
+}
+
+var errBatchTimeout = errors.New("the batch took longer than LoadTimeout")
+
+func (k *batchKey[V]) settle(v V, err error) { k.settled, k.v, k.err = true, v, err }
+
+// run settles every key.
+func (b *batch[V]) run(ctx context.Context) {
+	c := b.c
+	for _, k := range b.keys { // another flight may have ended in between
+		if it := c.hold.get(k.hash, k.key); it != nil && c.clock.read() < it.fresh {
+			c.hits.add()
+			k.settle(it.val, it.err)
+		} else if c.local != nil {
+			if k.spare = c.readLocal(k.hash, k.key, nil); k.spare != nil && k.spare.left > 0 {
+				k.settle(k.spare.v, k.spare.err)
+			}
+		}
+	}
+	if c.remote != nil {
+		b.fetch(ctx)
+	}
+	if open := b.open(); len(open) > 0 {
+		if c.cfg.LoadMany != nil {
+			b.loadMany(ctx, open)
+		} else {
+			b.each(open, func(k *batchKey[V]) (V, error) { return b.loadOne(ctx, k) })
+		}
+	}
+}
+
+func (b *batch[V]) open() (open []*batchKey[V]) {
+	for _, k := range b.keys {
+		if !k.settled {
+			open = append(open, k)
+		}
+	}
+	return open
+}
+
+// fetch looks into Remote, with one call. Keys that are stale there, or that
+// another process is loading, go the way of single flights.
+func (b *batch[V]) fetch(ctx context.Context) {
+	c, open := b.c, b.open()
+	if len(open) == 0 {
+		return
+	}
+	keys := make([]string, len(open))
+	for i, k := range open {
+		keys[i] = c.remoteKey(k.key)
+	}
+	got, err := c.ask(ctx, keys, AskMissing)
+	if err != nil {
+		return
+	}
+	var alone []*batchKey[V]
+	for i, k := range open {
+		f := got[i]
+		if f.Value != nil {
+			if v := c.take(k.own, k.hash, k.key, f, readAny); v != nil && v.left > 0 {
+				k.settle(v.v, v.err)
+			} else {
+				alone = append(alone, k)
+			}
+			continue
+		}
+		if !f.Owner && c.cfg.Lease > 0 {
+			alone = append(alone, k)
+			continue
+		}
+		if f.Owner && c.cfg.Lease > 0 {
+			c.leases.Add(1)
+		}
+		k.token = f.Token
+	}
+	b.each(alone, func(k *batchKey[V]) (V, error) { return c.fetch(ctx, k.own, k.hash, k.key, c.cfg.Load, readAny) })
+}
+
+// each settles keys with f, a few at a time.
+func (b *batch[V]) each(keys []*batchKey[V], f func(*batchKey[V]) (V, error)) {
+	var all sync.WaitGroup
+	places := make(chan struct{}, atOnce)
+	for _, k := range keys {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			var v V
+			var err error
+			defer func() { k.settle(v, err) }() // also after a Goexit
+			protect(&v, &err, func() (V, error) { return f(k) })
+		})
+	}
+	all.Wait()
+}
+
+// loadOne is what a single flight does after Remote had nothing.
+func (b *batch[V]) loadOne(ctx context.Context, k *batchKey[V]) (V, error) {
+	c := b.c
+	v, cost, err := c.load(ctx, k.key, c.cfg.Load)
+	if err != nil && !errors.Is(err, c.cfg.NotFound) {
+		return b.failed(ctx, k, err)
+	}
+	c.store(ctx, k.own, k.hash, k.key, v, err, cost, k.token)
+	return v, err
+}
+
+// failed is what a key gets whose load failed.
+func (b *batch[V]) failed(ctx context.Context, k *batchKey[V], err error) (V, error) {
+	if k.token != "" {
+		b.c.giveBack(ctx, b.c.remoteKey(k.key), k.token)
+	}
+	if k.spare != nil {
+		b.c.stale.Add(1)
+		return k.spare.v, k.spare.err
+	}
+	return k.zero(), err
+}
