@@ -90,11 +90,9 @@ type funcs struct {
 
 func newFuncs() *funcs { return &funcs{byKey: map[[2]string]*fn{}} }
 
-var (
-	// closureTail is what the compiler appends for function literals and
-	// wrappers: ".func1", ".func1.2", ".gowrap1", ".deferwrap2", "-range1", "-fm".
-	closureTail = regexp.MustCompile(`(?:\.func\d+|\.gowrap\d+|\.deferwrap\d+|-range\d+|-fm|\.\d+)+$`)
-)
+// closureTail is what the compiler appends for function literals and
+// wrappers: ".func1", ".func1.2", ".gowrap1", ".deferwrap2", "-range1", "-fm".
+var closureTail = regexp.MustCompile(`(?:\.func\d+|\.gowrap\d+|\.deferwrap\d+|-range\d+|-fm|\.\d+)+$`)
 
 func (t *funcs) intern(f *profile.Function) *fn {
 	name := f.Name

@@ -114,7 +114,7 @@ func scan(r *bufio.Reader) error {
 	var sampleType, stringTable bool
 	for {
 		tag, err := uvarint(r)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if !sampleType || !stringTable {
 				return errShape
 			}
@@ -150,7 +150,7 @@ func scan(r *bufio.Reader) error {
 			}
 			err = skip(r, n)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return io.ErrUnexpectedEOF // within a field
 		}
 		if err != nil {
@@ -187,7 +187,7 @@ func uvarint(r io.ByteReader) (uint64, error) {
 	var v uint64
 	for shift := 0; shift < 64; shift += 7 {
 		b, err := r.ReadByte()
-		if err == io.EOF && shift > 0 {
+		if errors.Is(err, io.EOF) && shift > 0 {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {

@@ -200,7 +200,7 @@ func TestTransportTroubles(t *testing.T) {
 		}, 0, "no answer within 15s"},
 		{"redirect is not followed", answerWith(302, http.Header{"Location": {"https://evil.example/"}}, ""), 0, "302"},
 		{"endless answer", func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(endless{})}, nil
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(endless{})}, nil
 		}, 0, "EOF"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

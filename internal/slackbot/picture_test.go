@@ -193,11 +193,11 @@ func (r *rewrite) RoundTrip(req *http.Request) (*http.Response, error) {
 			if err != nil || strings.Contains(string(body), "xoxb") || req.Header.Get("Authorization") != "" || req.ContentLength != int64(len(body)) {
 				return nil, errors.New("the upload carries a secret or has no length")
 			}
-			return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
 		}
 		return r.next.RoundTrip(req)
 	}
-	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"ok":true,"file_id":"F0X","upload_url":"` + r.to + `"}`))}, nil
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"ok":true,"file_id":"F0X","upload_url":"` + r.to + `"}`))}, nil
 }
 
 func TestUploadsGoToSlackOnly(t *testing.T) {

@@ -39,14 +39,13 @@ type page struct {
 	chars  int
 }
 
-// add appends a block and reports whether there was room for it.
-func (p *page) add(b slack.Block) bool {
+// add appends a block if there is room for it.
+func (p *page) add(b slack.Block) {
 	n := size(b)
 	if b == nil || p.chars+n > maxChars || len(p.blocks) == maxBlocks {
-		return false
+		return
 	}
 	p.blocks, p.chars = append(p.blocks, b), p.chars+n
-	return true
 }
 
 // room is how many characters are left.

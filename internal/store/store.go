@@ -73,7 +73,7 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	s := &Store{now: opt.Now}
 	defer func() {
 		if err != nil {
-			s.Close()
+			_ = s.Close()
 		}
 	}()
 	if s.lock, err = lockFolder(opt.Dir); err != nil {

@@ -52,7 +52,7 @@ func runPod(ctx context.Context, cfg PodConfig, stdin io.Reader, stdout io.Write
 		cancel(errors.New("stdin was closed"))
 	}()
 	cat := newCatalog(cfg.Redis, cacheBytes)
-	defer cat.close()
+	defer func() { _ = cat.close() }()
 	if err := cat.check(ctx); err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ type process struct {
 func startProcess(ctx context.Context, opt Options, name, redis string, grace time.Duration) (*process, error) {
 	args := append(append([]string{}, opt.Args...), "--name="+name, "--redis="+redis, fmt.Sprintf("--labels=%t", opt.Labels))
 	// Not CommandContext: a pod that serves outlives the start.
-	cmd := exec.Command(opt.Exe, args...)
+	cmd := exec.Command(opt.Exe, args...) //nolint:noctx // see above
 	cmd.Env = append(os.Environ(), opt.Env...)
 	cmd.WaitDelay = time.Second // for its output, when a child of the pod holds it open
 	said := make(chan []byte, 1)

@@ -66,7 +66,7 @@ func (n node) object() (kind, text string) {
 
 // styles are the styles of a piece of rich text.
 func (n node) styles() (s struct{ Bold, Italic, Strike, Code bool }) {
-	json.Unmarshal(n.Style, &s) // absent, or the style of a list
+	_ = json.Unmarshal(n.Style, &s) // absent, or the style of a list
 	return s
 }
 

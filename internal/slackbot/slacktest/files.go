@@ -113,7 +113,7 @@ func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request) {
 		s.opt.After("upload")
 	}
 	w.WriteHeader(status)
-	io.WriteString(w, text)
+	_, _ = io.WriteString(w, text)
 }
 
 // filesComplete shares an uploaded file. Completing a file again shares it

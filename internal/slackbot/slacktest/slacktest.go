@@ -142,7 +142,7 @@ func NewServer(opt Options) (*Server, error) {
 	}
 	s.listener, s.url = l, "http://"+l.Addr().String()
 	s.http = &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second}
-	go s.http.Serve(l) // ended by Close
+	go func() { _ = s.http.Serve(l) }() // ended by Close
 	return s, nil
 }
 
@@ -179,7 +179,7 @@ func (t inProcess) RoundTrip(req *http.Request) (resp *http.Response, err error)
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			if p != http.ErrAbortHandler {
+			if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
 			resp, err = nil, errors.New("connection reset by peer")
@@ -334,7 +334,7 @@ func (s *Server) channel(id string) *Channel {
 func when(ts string) time.Time {
 	sec, micro, _ := strings.Cut(ts, ".")
 	var a, b int64
-	fmt.Sscan(sec, &a)
-	fmt.Sscan(micro, &b)
+	_, _ = fmt.Sscan(sec, &a) // a timestamp that is none is 0
+	_, _ = fmt.Sscan(micro, &b)
 	return time.Unix(a, b*1000)
 }
