@@ -10,6 +10,8 @@ require (
 	github.com/goccy/go-yaml v1.19.2
 	github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50
 	github.com/pressly/goose/v3 v3.29.0
+	github.com/profbot/profbot/pkg/sfcache v0.0.0
+	github.com/profbot/profbot/pkg/sfcache/sfredis v0.0.0
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/riverqueue/river v0.49.0
 	github.com/riverqueue/river/riverdriver/riversqlite v0.49.0
@@ -61,4 +63,10 @@ require (
 	github.com/google/go-cmp v0.7.0
 	github.com/rogpeppe/go-internal v1.16.0
 	golang.org/x/tools v0.52.0
+)
+
+// They are developed here and released with profbot.
+replace (
+	github.com/profbot/profbot/pkg/sfcache => ./pkg/sfcache
+	github.com/profbot/profbot/pkg/sfcache/sfredis => ./pkg/sfcache/sfredis
 )

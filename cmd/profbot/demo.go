@@ -62,12 +62,15 @@ func (c *demoCmd) show(w io.Writer, r demo.Result) {
 	for _, e := range r.Report.Flagged() {
 		fmt.Fprintf(w, "\n%s: %s\n", e.Name, e.Verdict.Next)
 	}
+	fmt.Fprintln(w)
+	c.showProof(w, r)
 	var sent int64
 	for _, l := range r.Load {
 		sent += l.Requests
 	}
 	fmt.Fprintf(w, "\nFrom the alert to the verdict: %s. Requests sent: %d.\n\n", r.Took.Round(100*time.Millisecond), sent)
-	fmt.Fprintf(w, "Flame graph   %s/%s  (interactive: %s/%s)\n", c.Out, demo.FilePicture, c.Out, demo.FileFlame)
+	fmt.Fprintf(w, "Flame graph   %s/%s  (interactive: %s/%s; with the fix: %s, %s)\n",
+		c.Out, demo.FilePicture, c.Out, demo.FileFlame, demo.FilePictureAfter, demo.FileFlameAfter)
 	fmt.Fprintf(w, "Slack thread  %s/%s, %s/%s\n", c.Out, demo.FilePage, c.Out, demo.FileThread)
 	fmt.Fprintf(w, "Profiles      %s/profiles  (try: profbot analyze %s/profiles/*.cpu.pb.gz)\n", c.Out, c.Out)
 	live := "while it runs"
@@ -75,6 +78,21 @@ func (c *demoCmd) show(w io.Writer, r demo.Result) {
 		live = "while it ran; --keep leaves it running"
 	}
 	fmt.Fprintf(w, "Pages         %s (the thread) and %s (the report), %s\n", r.PageURL, r.ReportURL, live)
+}
+
+// showProof prints what the fix changed.
+func (c *demoCmd) showProof(w io.Writer, r demo.Result) {
+	fmt.Fprintf(w, "After the fix, at the same load: %s\n\n", r.Proof.Headline())
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "\tBEFORE\tAFTER\t")
+	for _, ch := range r.Proof.Endpoints {
+		fmt.Fprintf(tw, "%s: decoding, of its CPU\t%s\t%s\t%s\n", ch.Name, ch.Before, ch.After, ch.Outcome)
+	}
+	for _, ch := range r.Proof.Endpoints {
+		fmt.Fprintf(tw, "%s: of the service's CPU\t%s\t%s\t\n", ch.Name, ch.CPUBefore, ch.CPUAfter)
+	}
+	fmt.Fprintf(tw, "requests per CPU-second\t%.0f\t%.0f\t%.1f times\n", r.Proof.Before, r.Proof.After, r.Proof.Gain())
+	_ = tw.Flush() // to the terminal
 }
 
 // progress shows steps: on a terminal a live line per step, elsewhere plain lines.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/profbot/profbot/internal/collector"
@@ -28,6 +29,9 @@ type teller struct {
 }
 
 func (t teller) Publish(ctx context.Context, id string, u pipeline.Update) error {
+	if of := u.Incident.Alert.Verifies; of != "" {
+		return t.bot.PublishProof(ctx, t.st.Ledger(id), t.st.Ledger(of), slackbot.Update(u))
+	}
 	return t.bot.Publish(ctx, t.st.Ledger(id), slackbot.Update(u))
 }
 
@@ -40,4 +44,13 @@ func alerts(st *store.Store) func(context.Context, int) ([]web.Received, error) 
 		}
 		return out, err
 	}
+}
+
+// verify asks the pipeline, and says what cannot be done in the page's words.
+func (a *App) verify(ctx context.Context, id, by string) (incident.Receipt, error) {
+	rec, err := a.pipeline.Verify(ctx, id, by)
+	if errors.Is(err, pipeline.ErrNothingToVerify) {
+		return incident.Receipt{Action: incident.ActionRecord, Reason: err.Error()}, nil
+	}
+	return rec, err
 }

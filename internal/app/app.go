@@ -93,7 +93,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	if base == "" && loopback(a.inside.Addr()) {
 		base = "http://" + a.inside.Addr().String() // right for the person at this machine
 	}
-	a.web, err = web.New(web.Options{Store: st, Alerts: alerts(st), Key: key, URL: base, Logger: log})
+	a.web, err = web.New(web.Options{
+		Store: st, Alerts: alerts(st), Key: key, URL: base, Logger: log,
+		Verify: func(ctx context.Context, id, by string) (incident.Receipt, error) { return a.verify(ctx, id, by) },
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +122,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	if cfg.Datadog.APIKey != "" && cfg.Datadog.AppKey != "" {
 		opt.Meter, err = datadog.New(datadog.Options{
 			Site: cfg.Datadog.Site, APIKey: cfg.Datadog.APIKey.Reveal(), AppKey: cfg.Datadog.AppKey.Reveal(),
-			Metric: cfg.Datadog.Metric, URL: cfg.Datadog.APIURL, Logger: log,
+			Metric: cfg.Datadog.Metric, Requests: cfg.Datadog.Requests, URL: cfg.Datadog.APIURL, Logger: log,
 		})
 		if err != nil {
 			return nil, err

@@ -14,7 +14,8 @@ type Progress struct {
 	Captures  []incident.Capture
 	Report    *analysis.Report // nil until done
 	ReportURL string
-	Told      bool // everything there is to tell was told
+	Told      bool                 // everything there is to tell was told
+	Proof     *analysis.Comparison // of the verification of a fix, when done
 }
 
 // Progress lists the most recent incidents, newest first.
@@ -38,6 +39,11 @@ func (a *App) Progress(ctx context.Context) ([]Progress, error) {
 				return nil, err
 			}
 			p.ReportURL, _ = a.web.Link(inc.ID)
+			if inc.Alert.Verifies != "" {
+				if p.Proof, err = a.pipeline.Proof(ctx, inc, p.Captures, p.Report); err != nil {
+					return nil, err
+				}
+			}
 		}
 		out[i] = p
 	}

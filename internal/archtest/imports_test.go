@@ -38,7 +38,7 @@ var rings = map[string][]string{
 	"internal/datadog/datadogtest": {},
 	"internal/slackbot/slacktest":  {},
 
-	"internal/demo/fleet": {"internal/incident"},
+	"internal/demo/fleet": {"internal/incident", "pkg/sfcache", "pkg/sfcache/sfredis"},
 	"internal/demo":       {"internal/*"},
 	"internal/archtest":   {},
 	"cmd/profbot":         {"internal/*"},

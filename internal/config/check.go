@@ -17,6 +17,9 @@ var sites = []string{
 	"datadoghq.eu", "ddog-gov.com", "us2.ddog-gov.com",
 }
 
+// metricName is the form of a metric's name in Datadog.
+var metricName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.]*$`)
+
 // channelID is the form of a Slack channel's id; names are not accepted by
 // every call.
 var channelID = regexp.MustCompile(`^[CG][A-Z0-9]{6,}$`)
@@ -173,8 +176,11 @@ func (l *loader) datadog() {
 		}
 		l.bad(key, "this is missing while "+have+" is set", "queries need both keys")
 	}
-	if !regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.]*$`).MatchString(d.Metric) {
+	if !metricName.MatchString(d.Metric) {
 		l.bad("datadog.metric", fmt.Sprintf("%q is no metric name", d.Metric), "write the name alone, such as container.cpu.usage")
+	}
+	if d.Requests != "" && !metricName.MatchString(d.Requests) {
+		l.bad("datadog.requests", fmt.Sprintf("%q is no metric name", d.Requests), "write the name alone, such as trace.http.request.hits")
 	}
 	l.httpURL("datadog.api_url", d.APIURL, true)
 }

@@ -64,7 +64,10 @@ type Datadog struct {
 	APIKey Secret `yaml:"api_key" doc:"API key. Without keys pods are chosen by the alert or by name, not by load."`
 	AppKey Secret `yaml:"app_key" doc:"Application key with scope timeseries_query."`
 	Metric string `yaml:"metric" doc:"CPU metric with the tags service, env and pod_name."`
-	APIURL string `yaml:"api_url" doc:"Replaces https://api.SITE, for tests and proxies."`
+	// Requests has no default: trace metrics carry pod_name only where that
+	// tag was made one of theirs.
+	Requests string `yaml:"requests" doc:"Counter of requests with the same tags, such as trace.http.request.hits; with it a fix is measured in requests per CPU-second. Empty: not asked for."`
+	APIURL   string `yaml:"api_url" doc:"Replaces https://api.SITE, for tests and proxies."`
 }
 
 // Service is one service that may be profiled.

@@ -86,7 +86,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"listen.public": "1.2.3.4:1", "listen.internal": "1.2.3.4:2", "listen.url": "https://profbot.example.com", "data": "/d", "link_key": strings.Repeat("k", 32),
 		"retention": "48h", "log.level": "debug", "log.format": "json", "slack.token": "xoxb-other", "slack.channel": "C9999999999", "slack.channels": "live-api=C8888888888",
 		"slack.api_url": "http://127.0.0.1:1/api/", "webhook.tokens": "aaaaaaaaaaaaaaaa,bbbbbbbbbbbbbbbb", "webhook.basic": "[{user: dd, password: cccccccccccccccc}]",
-		"datadog.site": "datadoghq.eu", "datadog.api_key": "k1", "datadog.app_key": "k2", "datadog.metric": "kubernetes.cpu.usage.total", "datadog.api_url": "http://127.0.0.1:2",
+		"datadog.site": "datadoghq.eu", "datadog.api_key": "k1", "datadog.app_key": "k2", "datadog.metric": "kubernetes.cpu.usage.total", "datadog.requests": "trace.grpc.server.hits", "datadog.api_url": "http://127.0.0.1:2",
 		"services": `[{name: s, env: e, targets: [{pod: p, url: "http://h:1"}]}]`, "capture.cpu": "10s", "capture.pods": "3", "capture.control": "false", "capture.cool_down": "5m",
 		"capture.simultaneous": "2", "capture.max_bytes": "1MiB", "capture.max_raw_bytes": "2MiB", "verdict.min_share": "0.1", "verdict.min_samples": "50", "verdict.dominated": "0.3",
 	}
@@ -111,7 +111,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 	got := fmt.Sprintf("%+v", *c)
 	for _, want := range []string{
 		"Public:1.2.3.4:1", "Internal:1.2.3.4:2", "URL:https://profbot.example.com", "Data:/d", "Retention:48h0m0s", "Level:debug", "Format:json",
-		"Channel:C9999999999", "Channels:map[live-api:C8888888888]", "Site:datadoghq.eu", "Metric:kubernetes.cpu.usage.total", "Name:s Env:e",
+		"Channel:C9999999999", "Channels:map[live-api:C8888888888]", "Site:datadoghq.eu", "Metric:kubernetes.cpu.usage.total Requests:trace.grpc.server.hits", "Name:s Env:e",
 		"CPU:10s Pods:3 Control:false CoolDown:5m0s Simultaneous:2 MaxBytes:1048576 MaxRawBytes:2097152", "MinShare:0.1 MinSamples:50 Dominated:0.3",
 	} {
 		if !strings.Contains(got, want) {

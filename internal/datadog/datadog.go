@@ -40,6 +40,7 @@ type Options struct {
 	Site           string // "datadoghq.com" (the default), "datadoghq.eu", "us5.datadoghq.com", ...
 	APIKey, AppKey string
 	Metric         string           // of CPU, tagged with service, env and pod_name; "" means [DefaultMetric]
+	Requests       string           // counter of requests with the same tags; "" means that rates are not asked for
 	Window         time.Duration    // how far back to look; 0 means 10 minutes
 	URL            string           // replaces https://api.SITE, for tests and proxies
 	Logger         *slog.Logger     // nil discards
@@ -78,6 +79,9 @@ func New(opt Options) (*Client, error) {
 	}
 	if !metricName.MatchString(opt.Metric) {
 		return nil, fmt.Errorf("new Datadog client: %q is no metric name", opt.Metric)
+	}
+	if opt.Requests != "" && !metricName.MatchString(opt.Requests) {
+		return nil, fmt.Errorf("new Datadog client: %q is no metric name", opt.Requests)
 	}
 	c := &Client{opt: opt, server: serverSite, vars: map[string]string{"site": opt.Site}}
 	if opt.URL != "" {
@@ -123,8 +127,14 @@ var (
 	tagValue = regexp.MustCompile(`^[\p{L}\p{N}_\-./:]{1,200}$`)
 )
 
-// Query is the metric query for a service's pods.
+// Query is the metric query for the CPU of a service's pods.
 func (c *Client) Query(service, env string) (string, error) {
+	scope, err := scope(service, env)
+	return fmt.Sprintf("avg:%s{%s} by {pod_name}", c.opt.Metric, scope), err
+}
+
+// scope is the part of a query that names whose metric is wanted.
+func scope(service, env string) (string, error) {
 	scope := []string{}
 	for _, tag := range []struct{ key, value string }{{"service", service}, {"env", env}} {
 		if tag.value == "" && tag.key == "env" {
@@ -135,50 +145,87 @@ func (c *Client) Query(service, env string) (string, error) {
 		}
 		scope = append(scope, tag.key+":"+strings.ToLower(tag.value))
 	}
-	return fmt.Sprintf("avg:%s{%s} by {pod_name}", c.opt.Metric, strings.Join(scope, ",")), nil
+	return strings.Join(scope, ","), nil
 }
 
-// PodLoad returns the mean CPU of each pod of a service over the window,
-// hottest first. An empty env means any. No data is an empty list. It takes 10
-// seconds at most, with one repetition when Datadog's rate limit or server
-// asks for it. Errors have Datadog's words and never a key.
-func (c *Client) PodLoad(ctx context.Context, service, env string) ([]incident.PodLoad, error) {
+// PodLoad returns the mean CPU of each pod of a service over the last window
+// (0 means Options.Window), hottest first, with the rate of its requests if
+// there is a metric for it. An empty env means any. No data is an empty list.
+// It takes 10 seconds at most a metric, with one repetition when Datadog's rate
+// limit or server asks for it. Errors have Datadog's words and never a key.
+func (c *Client) PodLoad(ctx context.Context, service, env string, window time.Duration) ([]incident.PodLoad, error) {
 	query, err := c.Query(service, env)
 	if err != nil {
 		return nil, err
 	}
+	var out []incident.PodLoad
+	err = c.each(ctx, c.opt.Metric, query, window, func(pod string, mean float64, unit []v1.MetricsQueryUnit) error {
+		factor, err := coresPer(unit)
+		if err == nil {
+			out = append(out, incident.PodLoad{Pod: pod, Cores: mean * factor})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c.opt.Requests != "" && len(out) > 0 {
+		// Nice to have: without it pods are chosen all the same.
+		if err := c.requests(ctx, service, env, window, out); err != nil {
+			c.opt.Logger.WarnContext(ctx, "request rates unknown", "service", service, "error", err)
+		}
+	}
+	slices.SortFunc(out, func(a, b incident.PodLoad) int {
+		return cmp.Or(cmp.Compare(b.Cores, a.Cores), cmp.Compare(a.Pod, b.Pod))
+	})
+	return out, nil
+}
+
+// requests fills in the rates of requests.
+func (c *Client) requests(ctx context.Context, service, env string, window time.Duration, loads []incident.PodLoad) error {
+	scope, err := scope(service, env)
+	if err != nil {
+		return err
+	}
+	return c.each(ctx, c.opt.Requests, fmt.Sprintf("sum:%s{%s} by {pod_name}.as_rate()", c.opt.Requests, scope), window,
+		func(pod string, mean float64, _ []v1.MetricsQueryUnit) error {
+			for i := range loads {
+				if loads[i].Pod == pod {
+					loads[i].Requests = mean
+				}
+			}
+			return nil
+		})
+}
+
+// each asks a query and calls f with each pod's mean.
+func (c *Client) each(ctx context.Context, metric, query string, window time.Duration, f func(pod string, mean float64, unit []v1.MetricsQueryUnit) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
 	defer cancel()
 	now := c.opt.Now()
-	resp, hr, err := c.metrics.QueryMetrics(c.context(ctx), now.Add(-c.opt.Window).Unix(), now.Unix(), query)
+	resp, hr, err := c.metrics.QueryMetrics(c.context(ctx), now.Add(-cmp.Or(window, c.opt.Window)).Unix(), now.Unix(), query)
 	if hr != nil {
 		_ = hr.Body.Close() // read by the client
 		c.opt.Logger.DebugContext(ctx, "asked Datadog for pod loads", "query", query, "status", hr.StatusCode, "series", len(resp.GetSeries()),
 			"limit", hr.Header.Get("X-RateLimit-Name"), "remaining", hr.Header.Get("X-RateLimit-Remaining"))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask Datadog for %s: %w", c.opt.Metric, c.explain(ctx, hr, err))
+		return fmt.Errorf("ask Datadog for %s: %w", metric, c.explain(ctx, hr, err))
 	}
 	if resp.GetStatus() == "error" || resp.GetError() != "" {
-		return nil, fmt.Errorf("ask Datadog for %s: it says %q", c.opt.Metric, c.quote(resp.GetError()))
+		return fmt.Errorf("ask Datadog for %s: it says %q", metric, c.quote(resp.GetError()))
 	}
-	var out []incident.PodLoad
 	for _, s := range resp.GetSeries() {
 		pod := podOf(s)
 		mean, ok := meanOf(s.GetPointlist())
 		if pod == "" || !ok {
 			continue
 		}
-		factor, err := coresPer(s.GetUnit())
-		if err != nil {
-			return nil, fmt.Errorf("ask Datadog for %s: %w", c.opt.Metric, err)
+		if err := f(pod, mean, s.GetUnit()); err != nil {
+			return fmt.Errorf("ask Datadog for %s: %w", metric, err)
 		}
-		out = append(out, incident.PodLoad{Pod: pod, Cores: mean * factor})
 	}
-	slices.SortFunc(out, func(a, b incident.PodLoad) int {
-		return cmp.Or(cmp.Compare(b.Cores, a.Cores), cmp.Compare(a.Pod, b.Pod))
-	})
-	return out, nil
+	return nil
 }
 
 // context adds keys and server to ctx, the client's way of configuring a call.

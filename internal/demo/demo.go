@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,6 +52,10 @@ type Result struct {
 	Files     []string
 	Took      time.Duration // from the alert to the told verdict
 	Load      []fleet.Count
+
+	After  *analysis.Report     // with the fix
+	Proof  *analysis.Comparison // of both
+	Verify string               // the incident that After is the report of
 }
 
 // UnexpectedError says that the demo's verdict is not what its services deserve.
@@ -91,6 +96,7 @@ type demo struct {
 	closers []func() error
 
 	fleet *fleet.Fleet
+	load  *fleet.Load
 	slack *slacktest.Server
 	app   *app.App
 }
@@ -118,6 +124,7 @@ func (d *demo) run(ctx context.Context) error {
 		d.Progress("", fmt.Sprintf("%s  pid %d  %s", p.Name, p.PID, p.Pprof))
 	}
 
+	d.load = fleet.NewLoad(d.fleet, 0)
 	d.Progress("Starting profbot, with stand-ins for Slack and Datadog", "")
 	if err := d.startProfbot(ctx, logger); err != nil {
 		return err
@@ -125,10 +132,9 @@ func (d *demo) run(ctx context.Context) error {
 	d.Progress("", "webhooks at "+d.app.PublicURL()+"/webhooks/datadog, reports at "+d.app.InternalURL())
 
 	d.Progress("Sending traffic until one service is hot", "")
-	load := fleet.NewLoad(d.fleet, 0)
 	loading, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
-	go func() { defer close(done); load.Run(loading) }() // ended below
+	go func() { defer close(done); d.load.Run(loading) }() // ended below
 	d.onEnd(func() error { stop(); <-done; return nil })
 	if err := d.untilHot(ctx); err != nil {
 		return err
@@ -145,12 +151,17 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.send(ctx, e); err != nil {
 		return err
 	}
-	if err := d.follow(ctx); err != nil {
+	d.Progress("profbot chooses pods, pulls profiles, analyses, draws and tells", "")
+	first, err := d.follow(ctx, func(p app.Progress) bool { return p.Incident.Alert.Verifies == "" })
+	if err != nil {
 		return err
 	}
 	d.res.Took = time.Since(fired)
-	d.Progress("The traffic calms down and the monitor recovers", "")
-	stop()
+	d.res.Incident, d.res.Report, d.res.ReportURL, d.res.PageURL = first.Incident.ID, first.Report, first.ReportURL, d.slack.PageURL()
+	if err := d.fix(ctx); err != nil {
+		return err
+	}
+	d.Progress("The monitor recovers", "")
 	e.Transition, e.EventID, e.At = "recovered", e.EventID+"r", time.Now()
 	if err := d.send(ctx, e); err != nil {
 		return err
@@ -158,7 +169,11 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.untilRecovered(ctx); err != nil {
 		return err
 	}
-	d.res.Load = load.Stats()
+	if err := d.verify(ctx); err != nil {
+		return err
+	}
+	stop()
+	d.res.Load = d.load.Stats()
 	if err := d.leave(ctx); err != nil {
 		return err
 	}
@@ -180,12 +195,17 @@ func (d *demo) startProfbot(ctx context.Context, logger *slog.Logger) error {
 	}
 	d.onEnd(d.slack.Close)
 	d.slack.Say(channel, "", "Rosa", "Evening, live-api feels slow since the show started.")
-	dd := datadogtest.New(datadogtest.Options{APIKey: apiKey, AppKey: appKey, Loads: func(service, env string) map[string]float64 {
-		if service != fleet.Service || env != "" && env != fleet.Env {
-			return nil
+	// Datadog's answers are what the operating system and the load generator
+	// count.
+	ours := func(values func() map[string]float64) func(service, env string) map[string]float64 {
+		return func(service, env string) map[string]float64 {
+			if service != fleet.Service || env != "" && env != fleet.Env {
+				return nil
+			}
+			return values()
 		}
-		return d.fleet.Loads()
-	}})
+	}
+	dd := datadogtest.New(datadogtest.Options{APIKey: apiKey, AppKey: appKey, Loads: ours(d.fleet.Loads), Rates: ours(d.load.Rates)})
 	d.onEnd(func() error { dd.Close(); return nil })
 	data, err := os.MkdirTemp("", "profbot-demo-")
 	if err != nil {
@@ -201,7 +221,12 @@ func (d *demo) startProfbot(ctx context.Context, logger *slog.Logger) error {
 		"PROFBOT_LISTEN_PUBLIC=127.0.0.1:0", "PROFBOT_LISTEN_INTERNAL=127.0.0.1:0", "PROFBOT_DATA=" + data,
 		"PROFBOT_SLACK_TOKEN=" + d.slack.Token(), "PROFBOT_SLACK_CHANNEL=" + channel, "PROFBOT_SLACK_API_URL=" + d.slack.URL(),
 		"PROFBOT_WEBHOOK_TOKENS=" + token, "PROFBOT_DATADOG_API_KEY=" + apiKey, "PROFBOT_DATADOG_APP_KEY=" + appKey, "PROFBOT_DATADOG_API_URL=" + dd.URL,
-		"PROFBOT_CAPTURE_CPU=" + d.Window.String(), "PROFBOT_CAPTURE_PODS=1", "PROFBOT_SERVICES=" + services.String(),
+		"PROFBOT_DATADOG_REQUESTS=trace.http.request.hits",
+		"PROFBOT_CAPTURE_CPU=" + d.Window.String(), "PROFBOT_CAPTURE_PODS=1",
+		// The samples that the default asks for are those of the default window;
+		// this one is shorter.
+		fmt.Sprintf("PROFBOT_VERDICT_MIN_SAMPLES=%d", max(30, int64(100*d.Window/(30*time.Second)))),
+		"PROFBOT_SERVICES=" + services.String(),
 	})
 	if err != nil {
 		return err
@@ -261,42 +286,37 @@ func (d *demo) send(ctx context.Context, e webhook.Example) error {
 	return nil
 }
 
-// follow tells the incident's progress until its thread is complete.
-func (d *demo) follow(ctx context.Context) error {
+// follow tells an incident's progress until its thread is complete.
+func (d *demo) follow(ctx context.Context, ours func(app.Progress) bool) (app.Progress, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.Window+60*time.Second, errors.New("no verdict in time; profbot.log says why"))
 	defer cancel()
-	d.Progress("profbot chooses pods, pulls profiles, analyses, draws and tells", "")
 	tick := time.NewTicker(300 * time.Millisecond)
 	defer tick.Stop()
 	told := ""
 	for {
 		st, err := d.app.Progress(ctx)
 		if err != nil {
-			return err
+			return app.Progress{}, err
 		}
-		if len(st) > 0 {
-			now := st[0]
-			d.res.Incident = now.Incident.ID
+		if i := slices.IndexFunc(st, ours); i >= 0 {
+			now := st[i]
 			if line := describe(now); line != told {
 				told = line
 				d.Progress("", line)
 			}
 			if now.Incident.Status == incident.StatusFailed {
-				return errors.New(now.Incident.Failure)
+				return now, errors.New(now.Incident.Failure)
 			}
 			if now.Incident.Status == incident.StatusDone && now.Told {
-				d.res.Report = now.Report
-				d.res.ReportURL = now.ReportURL
-				d.res.PageURL = d.slack.PageURL()
-				return nil
+				return now, nil
 			}
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return app.Progress{}, context.Cause(ctx)
 		case err := <-d.app.Failed():
-			return err
+			return app.Progress{}, err
 		}
 	}
 }
@@ -333,34 +353,6 @@ func (d *demo) untilRecovered(ctx context.Context) error {
 	err := d.slack.WaitFor(ctx, func() bool { return strings.Contains(strings.ToLower(d.slack.Text(channel)), "recovered") })
 	if err != nil {
 		return cmp.Or(context.Cause(ctx), err)
-	}
-	return nil
-}
-
-// judge holds the report to what the services do: both lists decode cached
-// bytes, the other two routes do not.
-func (d *demo) judge() error {
-	is := map[string]analysis.Verdict{}
-	for _, e := range d.res.Report.Endpoints {
-		for _, h := range []string{"LiveList", "GiftList", "User", "Chat"} {
-			if strings.HasSuffix(e.Handler, "."+h) {
-				is[h] = e.Verdict
-			}
-		}
-	}
-	var bad []string
-	for _, h := range []string{"LiveList", "GiftList"} {
-		if v := is[h]; v.Rule != analysis.RuleCacheDecode {
-			bad = append(bad, fmt.Sprintf("%s should be flagged and is %q (%s)", h, cmp.Or(v.Rule, "not seen"), v.Why))
-		}
-	}
-	for _, h := range []string{"User", "Chat"} {
-		if v := is[h]; v.Flagged || v.Rule == analysis.RuleCacheDecode {
-			bad = append(bad, fmt.Sprintf("%s should not be flagged and is %q (%s)", h, v.Rule, v.Why))
-		}
-	}
-	if len(bad) > 0 {
-		return &UnexpectedError{bad}
 	}
 	return nil
 }

@@ -25,6 +25,13 @@ const (
 	FileJSON    = "report.json"
 	FileThread  = "thread.txt"
 	FilePage    = "thread.html"
+
+	// With the fix.
+	FilePictureAfter = "flame-after.png"
+	FileFlameAfter   = "flame-after.html"
+	FileReportAfter  = "report-after.txt"
+	FileJSONAfter    = "report-after.json"
+	FileProof        = "proof.json"
 )
 
 // leave writes the pictures, the report, the raw profiles and the thread.
@@ -36,30 +43,42 @@ func (d *demo) leave(ctx context.Context) error {
 		return os.WriteFile(file, data, 0o644)
 	}
 	var errs []error
-	for name, blob := range map[string]string{FilePicture: pipeline.BlobPicture, FileFlame: pipeline.BlobFlame} {
-		data, err := st.Blob(d.res.Incident, blob)
+	keep := func(name string, data []byte, err error) {
 		if err == nil {
 			err = write(name, data)
 		}
 		errs = append(errs, err)
 	}
-	captures, err := st.Captures(ctx, d.res.Incident)
-	errs = append(errs, err)
-	for _, c := range captures {
-		if c.Status != incident.CaptureStored {
-			continue
+	for _, half := range []struct {
+		incident, picture, flame, text, json, profiles string
+		report                                         *analysis.Report
+	}{
+		{d.res.Incident, FilePicture, FileFlame, FileReport, FileJSON, "profiles", d.res.Report},
+		{d.res.Verify, FilePictureAfter, FileFlameAfter, FileReportAfter, FileJSONAfter, "profiles-after", d.res.After},
+	} {
+		for name, blob := range map[string]string{half.picture: pipeline.BlobPicture, half.flame: pipeline.BlobFlame} {
+			data, err := st.Blob(half.incident, blob)
+			keep(name, data, err)
 		}
-		data, err := st.Blob(d.res.Incident, c.Blob)
-		if err == nil {
-			err = write(filepath.Join("profiles", c.Blob), data)
+		captures, err := st.Captures(ctx, half.incident)
+		errs = append(errs, err, os.MkdirAll(filepath.Join(d.Out, half.profiles), 0o755))
+		for _, c := range captures {
+			if c.Status != incident.CaptureStored {
+				continue
+			}
+			data, err := st.Blob(half.incident, c.Blob)
+			keep(filepath.Join(half.profiles, c.Blob), data, err)
 		}
-		errs = append(errs, err)
+		var text bytes.Buffer
+		err = analysis.WriteText(&text, half.report)
+		keep(half.text, text.Bytes(), err)
+		report, err := json.MarshalIndent(half.report, "", "  ")
+		keep(half.json, append(report, '\n'), err)
 	}
-	var text bytes.Buffer
-	errs = append(errs, analysis.WriteText(&text, d.res.Report))
-	report, err := json.MarshalIndent(d.res.Report, "", "  ")
-	errs = append(errs, err, write(FileReport, text.Bytes()), write(FileJSON, append(report, '\n')),
-		write(FileThread, []byte(d.slack.Text(channel))), write(FilePage, d.page(ctx)))
+	proof, err := json.MarshalIndent(d.res.Proof, "", "  ")
+	keep(FileProof, append(proof, '\n'), err)
+	keep(FileThread, []byte(d.slack.Text(channel)), nil)
+	keep(FilePage, d.page(ctx), nil)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("write to %s: %w", d.Out, err)
 	}
@@ -68,10 +87,18 @@ func (d *demo) leave(ctx context.Context) error {
 
 var pagePicture = regexp.MustCompile(`src="[^"]*/files/[^"]*"`)
 
-// page is the thread's page with the picture beside it, so that it can be
-// opened when the demo has ended.
+// page is the thread's page with the pictures beside it, in the order in which
+// they were posted, so that it can be opened when the demo has ended.
 func (d *demo) page(ctx context.Context) []byte {
 	w := httptest.NewRecorder()
 	d.slack.Page().ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
-	return pagePicture.ReplaceAll(w.Body.Bytes(), []byte(`src="`+FilePicture+`"`))
+	files := []string{FilePicture, FilePictureAfter}
+	return pagePicture.ReplaceAllFunc(w.Body.Bytes(), func(src []byte) []byte {
+		if len(files) == 0 {
+			return src
+		}
+		file := files[0]
+		files = files[1:]
+		return []byte(`src="` + file + `"`)
+	})
 }

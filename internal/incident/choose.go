@@ -12,6 +12,7 @@ type Pick struct {
 	Target Target
 	Role   Role
 	Why    string // a few plain words
+	Load   PodLoad
 }
 
 // Ask is what [Choose] is told beside the pods themselves.
@@ -34,9 +35,9 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 		return nil, ""
 	}
 	metric := cmp.Or(ask.Metric, "CPU")
-	cores := make(map[string]float64, len(loads))
+	cores, byPod := make(map[string]float64, len(loads)), make(map[string]PodLoad, len(loads))
 	for _, l := range loads {
-		cores[l.Pod] = l.Cores
+		cores[l.Pod], byPod[l.Pod] = l.Cores, l
 	}
 	// The order of choice: by load, pods without a load last, then by name.
 	order := slices.Clone(pods)
@@ -75,7 +76,7 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 	switch {
 	case ask.AlertPod != "" && named >= 0:
 		t := order[named]
-		picks = append(picks, Pick{t, RoleHot, "named by the alert, " + load(t)})
+		picks = append(picks, Pick{Target: t, Role: RoleHot, Why: "named by the alert, " + load(t)})
 		order = slices.Delete(order, named, named+1)
 	default:
 		n := min(hot, len(order))
@@ -84,7 +85,7 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 			if _, ok := cores[t.Pod]; ok {
 				why = fmt.Sprintf("%s, %s of %d by %s", load(t), ordinal(i), len(pods), metric)
 			}
-			picks = append(picks, Pick{t, RoleHot, why})
+			picks = append(picks, Pick{Target: t, Role: RoleHot, Why: why})
 		}
 		order = order[n:]
 	}
@@ -103,11 +104,12 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 		if _, ok := cores[t.Pod]; ok {
 			why = load(t) + ", the coolest of the others"
 		}
-		picks = append(picks, Pick{t, RoleControl, why})
+		picks = append(picks, Pick{Target: t, Role: RoleControl, Why: why})
 	}
 
 	parts := make([]string, len(picks))
 	for i, p := range picks {
+		picks[i].Load = byPod[p.Target.Pod]
 		parts[i] = fmt.Sprintf("%s (%s: %s)", p.Target.Pod, p.Role, p.Why)
 	}
 	sentence := "chose " + strings.Join(parts, ", ")

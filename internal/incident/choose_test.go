@@ -92,6 +92,7 @@ func TestDecide(t *testing.T) {
 		{"unknown", with(func(a *incident.Alert) { a.Transition = incident.TransitionUnknown }), incident.ActionRecord},
 		{"zero", with(func(a *incident.Alert) { a.Transition = "" }), incident.ActionRecord},
 		{"test wins over triggered", with(func(a *incident.Alert) { a.Test = true }), incident.ActionRecord},
+		{"verify a fix", with(func(a *incident.Alert) { a.Verifies = "x1" }), incident.ActionCapture},
 		{"no service", with(func(a *incident.Alert) { a.Key.Service = "" }), incident.ActionRecord},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -15,6 +15,8 @@ const (
 // the cool-down).
 func Decide(a Alert) (Action, string) {
 	switch {
+	case a.Verifies != "":
+		return ActionCapture, "asked to prove the fix of incident " + a.Verifies
 	case a.Test:
 		return ActionRecord, "a test notification: recorded, nothing is profiled"
 	case a.Transition == TransitionRecovered:

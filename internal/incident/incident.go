@@ -31,6 +31,10 @@ const (
 	TransitionUnknown     Transition = "unknown" // absent, or a word this version does not know
 )
 
+// VerifyCycle begins the cycle of an alert that asks to verify a fix: no
+// monitor's cycle, so that no monitor's recovery is about it.
+const VerifyCycle = "verify/"
+
 // Alert is one notification that asked for profbot's attention, as understood
 // from the outside world. Texts are as received: not escaped for Slack.
 type Alert struct {
@@ -54,6 +58,9 @@ type Alert struct {
 	Host      string    `json:"host,omitempty"`
 
 	RequestedBy string `json:"requested_by,omitempty"` // a person, when a person asked
+	// Verifies is the incident whose fix is to be proven: the same service is
+	// profiled again and compared with it. "" for all other alerts.
+	Verifies string `json:"verifies,omitempty"`
 }
 
 // Status is where an incident stands.
@@ -167,6 +174,7 @@ type Capture struct {
 	Role     Role          `json:"role"`
 	Why      string        `json:"why"`              // why this pod, in a few plain words
 	Window   time.Duration `json:"window,omitempty"` // CPU profiles: how long the target was asked to sample
+	Load     PodLoad       `json:"load,omitzero"`    // CPU profiles: what the metrics said when the pod was chosen
 
 	Status   CaptureStatus `json:"status"`
 	Outcome  Outcome       `json:"outcome,omitempty"`
@@ -213,4 +221,6 @@ type Receipt struct {
 type PodLoad struct {
 	Pod   string  `json:"pod"`
 	Cores float64 `json:"cores"` // mean CPU over the queried window, in cores
+	// Requests is the mean rate of requests over it, a second; 0 when unknown.
+	Requests float64 `json:"requests,omitempty"`
 }

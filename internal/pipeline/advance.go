@@ -80,12 +80,16 @@ func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
 	}
 	ask := incident.Ask{AlertPod: inc.Alert.Pod, Hot: p.Policy.Pods, Control: !p.Policy.NoControl, Metric: p.Policy.Metric}
 	var loads []incident.PodLoad
+	var window time.Duration
+	if inc.Alert.Verifies != "" {
+		window = sinceFix // what was before the fix must not count
+	}
 	if p.Meter == nil {
 		ask.NoLoads = "no Datadog API keys are configured, so loads are not known"
 	} else {
 		// Choosing must not cost the spike: a slow metric is a metric we do without.
 		mctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("no answer within 10s"))
-		loads, err = p.Meter.PodLoad(mctx, key.Service, key.Env)
+		loads, err = p.Meter.PodLoad(mctx, key.Service, key.Env, window)
 		if err != nil {
 			if ctx.Err() != nil {
 				cancel()
@@ -105,7 +109,7 @@ func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
 		for _, kind := range incident.CPUPlan {
 			c := incident.Capture{Incident: inc.ID, Pod: pick.Target.Pod, Kind: kind, Role: pick.Role, Why: pick.Why, Status: incident.CaptureWaiting}
 			if kind == incident.KindCPU {
-				c.Window = p.Policy.Window
+				c.Window, c.Load = p.Policy.Window, pick.Load
 			}
 			captures = append(captures, c)
 		}
@@ -138,6 +142,11 @@ func (p *Pipeline) tell(ctx context.Context, inc incident.Incident) error {
 			return err
 		}
 		u.ReportURL, u.FlameURL = p.Links(inc.ID)
+		if inc.Alert.Verifies != "" {
+			if u.Proof, err = p.Proof(ctx, inc, u.Captures, u.Report); err != nil {
+				return err
+			}
+		}
 	}
 	return p.Teller.Publish(ctx, inc.ID, u)
 }

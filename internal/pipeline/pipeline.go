@@ -58,7 +58,8 @@ type Finder interface {
 
 // Meter knows how busy the pods of a service are.
 type Meter interface {
-	PodLoad(ctx context.Context, service, env string) ([]incident.PodLoad, error)
+	// PodLoad is about the last window; 0 means one that suits a fresh alert.
+	PodLoad(ctx context.Context, service, env string, window time.Duration) ([]incident.PodLoad, error)
 }
 
 // Pulled is one profile as the target sent it.
@@ -94,6 +95,9 @@ type Update struct {
 	Picture   []byte           // PNG; nil until drawn
 	ReportURL string           // "" when there is no page
 	FlameURL  string           // "" when there is no page
+	// Proof is what an incident found whose alert asks to verify another; nil
+	// for other incidents, and until analysed.
+	Proof *analysis.Comparison
 }
 
 // Teller brings an incident's thread to the state of an update. It may be

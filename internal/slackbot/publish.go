@@ -23,6 +23,7 @@ const (
 	stepPicture = "picture"
 	stepLink    = "picture-link" // told instead of a picture that could not be shared
 	stepDetails = "details"
+	stepProof   = "proof" // of a verification: its only message
 )
 
 // metadataEvent is the event type of the metadata on every message: how a
@@ -63,43 +64,57 @@ func (b *Bot) Publish(ctx context.Context, led Ledger, u Update) error {
 			err = errors.Join(err, t.details(ctx))
 		}
 	}
+	return t.told(ctx, err)
+}
+
+// told is how a publishing ends.
+func (t *thread) told(ctx context.Context, err error) error {
 	if errors.Is(err, errDeleted) {
-		b.log.WarnContext(ctx, "incident not told any more", "incident", u.Incident.ID, "reason", err)
+		t.log.WarnContext(ctx, "incident not told any more", "incident", t.u.Incident.ID, "reason", err)
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("tell incident %q: %w", u.Incident.ID, err)
+		return fmt.Errorf("tell incident %q: %w", t.u.Incident.ID, err)
 	}
 	return nil
 }
 
 // root posts the incident's message or edits it.
 func (t *thread) root(ctx context.Context) error {
-	e, err := t.led.Load(ctx, stepRoot)
+	ref, err := t.progress(ctx, stepRoot, "", "", RenderRoot)
+	t.channel, t.ts, _ = strings.Cut(ref, "/")
+	return err
+}
+
+// progress posts the message that follows an incident's progress, or edits it,
+// and returns its "channel/ts". An empty channel is the service's.
+func (t *thread) progress(ctx context.Context, step, channel, parent string, render func(Update) Message) (ref string, err error) {
+	e, err := t.led.Load(ctx, step)
 	if err != nil {
-		return err
+		return "", err
 	}
-	msg, digest := RenderRoot(t.u), digestOf(RenderRoot(stable(t.u)))
+	msg, digest := render(t.u), digestOf(render(stable(t.u)))
 	if e.State != incident.EffectDone {
-		channel := t.channelFor(t.u.Incident.Alert.Key.Service)
+		if channel == "" {
+			channel = t.channelFor(t.u.Incident.Alert.Key.Service)
+		}
 		if e.Ref != "" {
 			channel = e.Ref // where it was begun, whatever the configuration says by now
 		}
-		if e, err = t.post(ctx, stepRoot, e, channel, "", msg, digest); err != nil {
-			return err
+		if e, err = t.post(ctx, step, e, channel, parent, msg, digest); err != nil {
+			return "", err
 		}
 	}
-	t.channel, t.ts, _ = strings.Cut(e.Ref, "/")
 	switch e.Digest {
 	case deleted:
-		return errDeleted
+		return e.Ref, errDeleted
 	case digest:
-		return nil
+		return e.Ref, nil
 	}
 	if ok, err := t.mayEdit(ctx, e.Ref); !ok {
-		return err
+		return e.Ref, err
 	}
-	return t.edit(ctx, stepRoot, e, msg, digest)
+	return e.Ref, t.edit(ctx, step, e, msg, digest)
 }
 
 // mayEdit waits for the next edit's turn, or says that this edit can be left

@@ -4,8 +4,10 @@
 //
 // [Bot.Publish] brings a thread to the state of an [Update] and may be killed
 // at any instant: what it did is remembered in a [Ledger], and where the
-// memory ends it looks at Slack before it acts again. [RenderRoot] and
-// [RenderDetails] are the texts, pure functions of the update.
+// memory ends it looks at Slack before it acts again. [Bot.PublishProof] does the
+// same for the verification of a fix, in the thread of the incident that it is
+// about. [RenderRoot], [RenderDetails] and [RenderProof] are the texts, pure
+// functions of the update.
 //
 // Texts that come from outside (titles of alerts, words of targets, names of
 // endpoints) are only ever put where Slack reads no markup: rich text
@@ -64,6 +66,9 @@ type Update struct {
 	Picture   []byte           // PNG; nil until drawn
 	ReportURL string           // "" when there is no page
 	FlameURL  string           // "" when there is no page
+	// Proof is what the verification of a fix found, in the thread of the
+	// incident that it is about; nil for other incidents, and until analysed.
+	Proof *analysis.Comparison
 }
 
 // Ledger remembers the effects of one incident. Load returns the zero Effect

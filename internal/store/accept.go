@@ -97,6 +97,7 @@ func (s *Store) openIncident(ctx context.Context, tx *sql.Tx, a incident.Alert, 
 func (s *Store) resolveIncident(ctx context.Context, tx *sql.Tx, a incident.Alert, rec *incident.Receipt, enqueue Enqueue) error {
 	inc, err := scanDoc[incident.Incident](tx.QueryRowContext(ctx,
 		`SELECT doc FROM incident WHERE service = ? AND monitor = ? AND recovered = 0
+		 AND cycle NOT LIKE 'verify/%'
 		 AND (cycle = ? OR cycle = '' OR ? = '') AND (env = ? OR env = '' OR ? = '') ORDER BY opened DESC LIMIT 1`,
 		a.Key.Service, a.Key.Monitor, a.Cycle, a.Cycle, a.Key.Env, a.Key.Env))
 	if errors.Is(err, incident.ErrNotFound) {

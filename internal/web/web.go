@@ -55,6 +55,8 @@ type Options struct {
 	Store Store // required
 	// Alerts lists the most recent alerts, newest first. Required.
 	Alerts func(ctx context.Context, limit int) ([]Received, error)
+	// Verify profiles an incident's service again, to prove its fix. Required.
+	Verify func(ctx context.Context, id, by string) (incident.Receipt, error)
 	// Key signs links; at least 32 bytes. Required.
 	Key []byte
 	// URL is where people reach this handler, without a trailing slash; ""
@@ -74,8 +76,8 @@ type Handler struct {
 
 // New checks the options and parses the pages.
 func New(opt Options) (*Handler, error) {
-	if opt.Store == nil || opt.Alerts == nil {
-		return nil, errors.New("new web handler: Store and Alerts are required")
+	if opt.Store == nil || opt.Alerts == nil || opt.Verify == nil {
+		return nil, errors.New("new web handler: Store, Alerts and Verify are required")
 	}
 	if len(opt.Key) < 32 {
 		return nil, fmt.Errorf("new web handler: the link key has %d bytes, want at least 32", len(opt.Key))
@@ -149,6 +151,9 @@ func (h *Handler) Internal() http.Handler {
 	mux.HandleFunc("GET /{$}", h.page(h.index))
 	mux.HandleFunc("GET /r/{token}/{$}", h.page(h.report))
 	mux.HandleFunc("GET /r/{token}/{file}", h.page(h.file))
+	// From the index page's button, or from a deployment's script; not from
+	// another site's page.
+	mux.Handle("POST /api/incidents/{id}/verify", http.NewCrossOriginProtection().Handler(h.page(h.verify)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", h.page(func(w http.ResponseWriter, r *http.Request) error {
 		if err := h.Store.Ping(r.Context()); err != nil {

@@ -21,6 +21,10 @@ type Options struct {
 	APIKey, AppKey string
 	// Metric is the metric that has data; "" means container.cpu.usage.
 	Metric string
+	// Requests is the counter that has data; "" means trace.http.request.hits.
+	Requests string
+	// Rates gives the requests a second of a service's pods; nil has none.
+	Rates func(service, env string) map[string]float64
 	// Loads gives the CPU of a service's pods in cores, by pod.
 	Loads func(service, env string) map[string]float64
 	// OnQuery, when not nil, is called before a query is answered.
@@ -43,6 +47,9 @@ type Server struct {
 func New(opt Options) *Server {
 	if opt.Metric == "" {
 		opt.Metric = "container.cpu.usage"
+	}
+	if opt.Requests == "" {
+		opt.Requests = "trace.http.request.hits"
 	}
 	s := &Server{opt: opt, unit: "nanocore"}
 	mux := http.NewServeMux()
@@ -69,7 +76,7 @@ func (s *Server) Queries() []string {
 	return slices.Clone(s.queries)
 }
 
-var queryForm = regexp.MustCompile(`^avg:([A-Za-z0-9_.]+)\{service:([^,}]+)(?:,env:([^,}]+))?\} by \{pod_name\}$`)
+var queryForm = regexp.MustCompile(`^(avg|sum):([A-Za-z0-9_.]+)\{service:([^,}]+)(?:,env:([^,}]+))?\} by \{pod_name\}(\.as_rate\(\))?$`)
 
 func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query().Get("query")
@@ -108,11 +115,15 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	series := []any{}
-	if m[1] == s.opt.Metric {
-		loads := s.opt.Loads(m[2], m[3])
-		for _, pod := range slices.Sorted(maps.Keys(loads)) {
-			series = append(series, oneSeries(m, pod, loads[pod], unit, from, to))
-		}
+	var values map[string]float64
+	switch {
+	case m[2] == s.opt.Metric && m[1] == "avg" && m[5] == "":
+		values = s.opt.Loads(m[3], m[4])
+	case m[2] == s.opt.Requests && m[1] == "sum" && m[5] != "" && s.opt.Rates != nil:
+		values, unit = s.opt.Rates(m[3], m[4]), "hit"
+	}
+	for _, pod := range slices.Sorted(maps.Keys(values)) {
+		series = append(series, oneSeries(q, m[2], pod, values[pod], unit, from, to))
 	}
 	reply(w, http.StatusOK, map[string]any{
 		"status": "ok", "res_type": "time_series", "from_date": from * 1000, "to_date": to * 1000, "query": q, "series": series,
@@ -120,12 +131,12 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-func oneSeries(m []string, pod string, cores float64, unit string, from, to int64) map[string]any {
+func oneSeries(query, metric, pod string, value float64, unit string, from, to int64) map[string]any {
 	scale, family := map[string]float64{"nanocore": 1e-9, "microcore": 1e-6, "millicore": 1e-3, "core": 1, "kilocore": 1e3}[unit], "cpu"
 	if scale == 0 {
 		scale, family = 1, "other"
 	}
-	value := cores / scale
+	value /= scale
 	var points [][2]any
 	for at := from; at < to; at += 60 {
 		points = append(points, [2]any{float64(at * 1000), value})
@@ -136,8 +147,8 @@ func oneSeries(m []string, pod string, cores float64, unit string, from, to int6
 		units = []any{map[string]any{"family": family, "name": unit, "plural": unit + "s", "scale_factor": scale, "short_name": unit, "id": 0}, nil}
 	}
 	return map[string]any{
-		"metric": m[1], "display_name": m[1], "scope": "pod_name:" + pod, "tag_set": []string{"pod_name:" + pod},
-		"unit": units, "pointlist": points, "interval": 60, "length": len(points), "aggr": "avg", "expression": m[0],
+		"metric": metric, "display_name": metric, "scope": "pod_name:" + pod, "tag_set": []string{"pod_name:" + pod},
+		"unit": units, "pointlist": points, "interval": 60, "length": len(points), "aggr": "avg", "expression": query,
 		"start": from * 1000, "end": to * 1000, "query_index": 0, "attributes": map[string]any{},
 	}
 }

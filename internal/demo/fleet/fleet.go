@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -158,11 +159,31 @@ func (f *Fleet) watchEnd(ctx context.Context, p *process) {
 	}
 }
 
+// Fix rolls out the fix in every pod: from then on their lists come from
+// sfcache.
+func (f *Fleet) Fix(ctx context.Context) error {
+	for _, p := range f.pods {
+		var v struct{ Fixed bool }
+		err := f.ask(ctx, http.MethodPost, strings.TrimSuffix(p.Pprof, "/pprof")+"/fix", &v)
+		if err == nil && !v.Fixed {
+			err = errors.New("it says that it did not")
+		}
+		if err != nil {
+			return fmt.Errorf("roll out the fix in %q: %w", p.Name, err)
+		}
+	}
+	return nil
+}
+
 // get reads a small JSON answer into v.
 func (f *Fleet) get(ctx context.Context, address string, v any) error {
+	return f.ask(ctx, http.MethodGet, address, v)
+}
+
+func (f *Fleet) ask(ctx context.Context, method, address string, v any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	req, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
 		return err
 	}

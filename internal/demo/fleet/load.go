@@ -43,7 +43,17 @@ type Load struct {
 		requests, errors atomic.Int64
 		took             latencies
 	}
-	sentHot atomic.Int64 // requests to the first pod
+	sent []atomic.Int64 // requests, by pod
+	held atomic.Bool    // the rates stay as they are
+
+	mu    sync.Mutex // protects rates
+	rates [][]sent   // of the last seconds, by pod
+}
+
+// sent is how many requests a pod had got at one moment.
+type sent struct {
+	at       time.Time
+	requests int64
 }
 
 // NewLoad returns a load generator. hotCores is what the first pod is steered
@@ -52,7 +62,40 @@ func NewLoad(f *Fleet, hotCores float64) *Load {
 	if hotCores == 0 {
 		hotCores = 0.8
 	}
-	return &Load{fleet: f, cores: hotCores}
+	return &Load{fleet: f, cores: hotCores, sent: make([]atomic.Int64, len(f.pods)), rates: make([][]sent, len(f.pods))}
+}
+
+// Hold stops steering: each pod goes on to get the rate that it got over the
+// last seconds, whatever CPU it uses for it.
+func (l *Load) Hold() { l.held.Store(true) }
+
+// Rates is each pod's mean rate over the last 5 s, in requests a second. A pod
+// is missing until it was counted twice.
+func (l *Load) Rates() map[string]float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := map[string]float64{}
+	for i, s := range l.rates {
+		if len(s) > 1 {
+			first, last := s[0], s[len(s)-1]
+			out[l.fleet.pods[i].Name] = float64(last.requests-first.requests) / last.at.Sub(first.at).Seconds()
+		}
+	}
+	return out
+}
+
+// count takes a reading for Rates.
+func (l *Load) count() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	for i := range l.rates {
+		s := append(l.rates[i], sent{now, l.sent[i].Load()})
+		for len(s) > 2 && now.Sub(s[1].at) >= loadWindow {
+			s = s[1:]
+		}
+		l.rates[i] = s
+	}
 }
 
 const (
@@ -72,13 +115,9 @@ func (l *Load) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { l.steer(ctx, limits) })
 	for i, p := range l.fleet.pods {
-		var sent *atomic.Int64
-		if i == 0 {
-			sent = &l.sentHot
-		}
 		for w := range workersPerPod {
 			r := rand.New(rand.NewPCG(uint64(i), uint64(w)))
-			wg.Go(func() { l.work(ctx, p.API, limits[i], r, sent) })
+			wg.Go(func() { l.work(ctx, p.API, limits[i], r, &l.sent[i]) })
 		}
 	}
 	wg.Wait()
@@ -100,17 +139,25 @@ func (l *Load) steer(ctx context.Context, limits []*rate.Limiter) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var at time.Time // of the last reading of CPU that was followed
-	var sent int64
-	began := time.Now()
+	var before int64
+	began, steering := time.Now(), true
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		now, all := time.Now(), l.sentHot.Load()
-		perSecond := float64(all-sent) / now.Sub(began).Seconds()
-		began, sent = now, all
+		l.count()
+		if l.held.Load() {
+			if steering {
+				steering = false
+				setRates(limits, l.Rates()[l.fleet.pods[0].Name])
+			}
+			continue
+		}
+		now, all := time.Now(), l.sent[0].Load()
+		perSecond := float64(all-before) / now.Sub(began).Seconds()
+		began, before = now, all
 		used, read := l.fleet.recent(l.fleet.pods[0].Name)
 		if !read.After(at) {
 			continue // nothing new to follow
@@ -132,8 +179,8 @@ func nextRate(perSecond, used, want float64) float64 {
 	return max(minRate, perSecond*factor)
 }
 
-// work sends one request after the other, each when limit allows it. sent, if
-// not nil, counts them.
+// work sends one request after the other, each when limit allows it, and
+// counts them in sent.
 func (l *Load) work(ctx context.Context, api string, limit *rate.Limiter, r *rand.Rand, sent *atomic.Int64) {
 	messages := chatMessages(r)
 	for limit.Wait(ctx) == nil {
@@ -143,9 +190,7 @@ func (l *Load) work(ctx context.Context, api string, limit *rate.Limiter, r *ran
 		if ctx.Err() != nil {
 			return // cut off by the end, neither answered nor failed
 		}
-		if sent != nil {
-			sent.Add(1)
-		}
+		sent.Add(1)
 		s := &l.stats[route]
 		s.took.add(time.Since(began))
 		s.requests.Add(1)

@@ -14,6 +14,8 @@ import (
 	"net/http/pprof"
 	"os"
 	"time"
+
+	"github.com/profbot/profbot/pkg/sfcache"
 )
 
 // PodConfig configures one pod process.
@@ -56,6 +58,12 @@ func runPod(ctx context.Context, cfg PodConfig, stdin io.Reader, stdout io.Write
 	if err := cat.check(ctx); err != nil {
 		return err
 	}
+	fixed, err := newLists(cat.redis)
+	if err != nil {
+		return err
+	}
+	defer fixed.close()
+	live := &liveAPI{catalog: cat, lists: fixed}
 	apiListener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -65,12 +73,12 @@ func runPod(ctx context.Context, cfg PodConfig, stdin io.Reader, stdout io.Write
 		return errors.Join(err, apiListener.Close())
 	}
 	api := &http.Server{
-		Handler:           (&liveAPI{cat}).routes(cfg.Labels),
+		Handler:           live.routes(cfg.Labels),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
 	}
 	// No WriteTimeout: pprof refuses profiles that are longer than it.
 	debug := &http.Server{
-		Handler:           debugRoutes(cat),
+		Handler:           debugRoutes(live),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute,
 	}
 	failed := make(chan error, 2)
@@ -107,7 +115,7 @@ func announce(w io.Writer, a announcement) error {
 }
 
 // debugRoutes is the pod's second port: pprof, and what the fleet asks of it.
-func debugRoutes(cat *catalog) http.Handler {
+func debugRoutes(live *liveAPI) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
@@ -118,7 +126,16 @@ func debugRoutes(cat *catalog) http.Handler {
 		answer(w, map[string]float64{"cpu_seconds": cpuSeconds()})
 	})
 	mux.HandleFunc("GET /debug/cache", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, map[string]int64{"hits": cat.local.HitCount(), "misses": cat.local.MissCount(), "entries": cat.local.EntryCount()})
+		local := live.catalog.local
+		answer(w, map[string]int64{"hits": local.HitCount(), "misses": local.MissCount(), "entries": local.EntryCount()})
+	})
+	// Like a feature flag: the pod stays, so that its address does.
+	mux.HandleFunc("POST /debug/fix", func(w http.ResponseWriter, _ *http.Request) {
+		live.fixed.Store(true)
+		answer(w, map[string]bool{"fixed": true})
+	})
+	mux.HandleFunc("GET /debug/sfcache", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, map[string]sfcache.Stats{"rooms": live.lists.rooms.Stats(), "gifts": live.lists.gifts.Stats()})
 	})
 	return mux
 }

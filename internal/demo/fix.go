@@ -1,0 +1,124 @@
+package demo
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/profbot/profbot/internal/analysis"
+	"github.com/profbot/profbot/internal/app"
+	"github.com/profbot/profbot/internal/incident"
+)
+
+// settle is how long the demo waits after the fix: until the fleet's loads and
+// rates, means over 5 s, are about the time with the fix alone.
+const settle = 6 * time.Second
+
+// fix rolls out the fix while the traffic goes on as it is.
+func (d *demo) fix(ctx context.Context) error {
+	d.Progress("The team ships the fix: the lists come through pkg/sfcache, at the same load", "")
+	d.load.Hold()
+	if err := d.fleet.Fix(ctx); err != nil {
+		return err
+	}
+	hot := d.fleet.Pods()[0].Name
+	settled := time.NewTimer(settle)
+	defer settled.Stop()
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-settled.C:
+			return nil
+		case <-tick.C:
+			d.Progress("", fmt.Sprintf("%s uses %.2f cores for %.0f requests a second", hot, d.fleet.Loads()[hot], d.load.Rates()[hot]))
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// verify asks profbot to prove the fix, as a deployment's script would.
+func (d *demo) verify(ctx context.Context) error {
+	d.Progress("profbot verifies the fix: it profiles again and compares", "")
+	rec, err := d.askToVerify(ctx)
+	if err != nil {
+		return err
+	}
+	second, err := d.follow(ctx, func(p app.Progress) bool { return p.Incident.ID == rec.Incident })
+	if err != nil {
+		return err
+	}
+	d.res.Verify, d.res.After, d.res.Proof = rec.Incident, second.Report, second.Proof
+	return nil
+}
+
+func (d *demo) askToVerify(ctx context.Context) (rec incident.Receipt, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 15*time.Second, errors.New("no answer within 15s"))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.app.InternalURL()+"/api/incidents/"+d.res.Incident+"/verify?by=the+demo", nil)
+	if err != nil {
+		return rec, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return rec, fmt.Errorf("ask to verify: %w", cmp.Or(context.Cause(ctx), err))
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return rec, fmt.Errorf("ask to verify: %w", err)
+	}
+	if resp.StatusCode != http.StatusAccepted {
+		return rec, fmt.Errorf("ask to verify: profbot answered %s: %s", resp.Status, body)
+	}
+	return rec, json.Unmarshal(body, &rec)
+}
+
+// minGain is what the fix must bring at least: the lists' decoding is more than
+// half of the hot pod's CPU.
+const minGain = 1.5
+
+// judge holds the reports to what the services do: both lists decode cached
+// bytes, the other two routes do not, and the fix helps.
+func (d *demo) judge() error {
+	is := map[string]analysis.Verdict{}
+	for _, e := range d.res.Report.Endpoints {
+		for _, h := range []string{"LiveList", "GiftList", "User", "Chat"} {
+			if strings.HasSuffix(e.Handler, "."+h) {
+				is[h] = e.Verdict
+			}
+		}
+	}
+	var bad []string
+	for _, h := range []string{"LiveList", "GiftList"} {
+		if v := is[h]; v.Rule != analysis.RuleCacheDecode {
+			bad = append(bad, fmt.Sprintf("%s should be flagged and is %q (%s)", h, cmp.Or(v.Rule, "not seen"), v.Why))
+		}
+	}
+	for _, h := range []string{"User", "Chat"} {
+		if v := is[h]; v.Flagged || v.Rule == analysis.RuleCacheDecode {
+			bad = append(bad, fmt.Sprintf("%s should not be flagged and is %q (%s)", h, v.Rule, v.Why))
+		}
+	}
+	for _, ch := range d.res.Proof.Endpoints {
+		// With hardly any CPU left there may be too few samples for more.
+		gone := ch.Outcome == analysis.OutcomeUnseen && ch.CPUAfter.High < ch.CPUBefore.Low
+		if ch.Outcome != analysis.OutcomeFixed && ch.Outcome != analysis.OutcomeBetter && !gone {
+			bad = append(bad, fmt.Sprintf("%s should be fixed and is %q (%s before, %s after)", ch.Name, ch.Outcome, ch.Before, ch.After))
+		}
+	}
+	if g := d.res.Proof.Gain(); g < minGain {
+		bad = append(bad, fmt.Sprintf("a CPU-second should serve at least %.1f times the requests and serves %.2f times", minGain, g))
+	}
+	if len(bad) > 0 {
+		return &UnexpectedError{bad}
+	}
+	return nil
+}
