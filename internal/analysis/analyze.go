@@ -128,6 +128,10 @@ func Analyze(pods []PodProfiles, opt Options) (*Result, error) {
 	return res, nil
 }
 
+// maxSum is the limit on a CPU profile's samples and nanoseconds together: 104
+// days of CPU, which leaves room for adding up pods.
+const maxSum = 1 << 53
+
 // cpuStacks reads a CPU profile: stacks by samples, and the CPU time of all.
 func cpuStacks(t *funcs, p *profile.Profile) ([]*stack, time.Duration, error) {
 	nanos := sampleIndex(p, "cpu")
@@ -138,6 +142,22 @@ func cpuStacks(t *funcs, p *profile.Profile) ([]*stack, time.Duration, error) {
 	period := p.Period
 	if period <= 0 {
 		period = 10_000_000 // Go's 100 Hz
+	}
+	// A sum that is negative or has wrapped around would make nonsense of every
+	// share: a target's words are no reason to tell it.
+	var sum int64
+	for _, s := range p.Sample {
+		for i, v := range s.Value {
+			switch {
+			case i != nanos && i != count:
+			case v < 0:
+				return nil, 0, errors.New("it holds negative samples: a difference of two profiles cannot be judged")
+			case v > maxSum-sum:
+				return nil, 0, errors.New("its samples add up to more than any process can run")
+			default:
+				sum += v
+			}
+		}
 	}
 	var total int64
 	stacks := t.stacks(p, func(s *profile.Sample) int64 {

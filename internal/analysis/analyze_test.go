@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"flag"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -163,6 +164,22 @@ func TestAnalyzeRefuses(t *testing.T) {
 	}
 	if _, err := Analyze([]PodProfiles{{Pod: "a", Control: true, CPU: load(t, "router-std.cpu.pb.gz")}}, Options{}); err == nil {
 		t.Error("a control pod alone gave no error")
+	}
+	for _, tc := range []struct {
+		values [][]int64
+		want   string
+	}{
+		{[][]int64{{500, 5e9}, {-1, -1e7}}, "it holds negative samples"},
+		{[][]int64{{1, -1e7}}, "it holds negative samples"},
+		{[][]int64{{math.MaxInt64, 1}, {math.MaxInt64, 1}}, "more than any process can run"},
+	} {
+		p := &profile.Profile{SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}}}
+		for _, v := range tc.values {
+			p.Sample = append(p.Sample, &profile.Sample{Value: v})
+		}
+		if _, err := Analyze([]PodProfiles{{Pod: "a", CPU: p}}, Options{}); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%v: error %v, want %q", tc.values, err, tc.want)
+		}
 	}
 }
 
