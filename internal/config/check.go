@@ -189,7 +189,7 @@ func (l *loader) services() {
 	if len(l.cfg.Services) == 0 {
 		l.missing("services", "at least one service with its pods")
 	}
-	seen := map[[3]string]bool{}
+	envs := map[[2]string][]string{} // of a service's pod
 	for i, s := range l.cfg.Services {
 		key := fmt.Sprintf("services[%d]", i)
 		if s.Name == "" {
@@ -204,11 +204,16 @@ func (l *loader) services() {
 				l.bad(at+".pod", "this is required", "write the pod's name")
 			}
 			l.httpURL(at+".url", t.URL, false)
-			id := [3]string{s.Name, s.Env, t.Pod}
-			if t.Pod != "" && seen[id] {
+			id := [2]string{s.Name, t.Pod}
+			same := slices.IndexFunc(envs[id], func(env string) bool { return env == s.Env || env == "" || s.Env == "" }) // no env means every one
+			switch {
+			case t.Pod == "" || same < 0:
+			case envs[id][same] == s.Env:
 				l.bad(at+".pod", fmt.Sprintf("%q is listed twice", t.Pod), "give every pod its own name")
+			default:
+				l.bad(at+".pod", fmt.Sprintf("%q is listed for one env and for any", t.Pod), "give each of the services its env, or drop one")
 			}
-			seen[id] = true
+			envs[id] = append(envs[id], s.Env)
 		}
 	}
 }
