@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -76,7 +77,7 @@ func (l *loader) yaml(file string, data []byte, key string, v reflect.Value) {
 	if err != nil {
 		f := Fault{File: file, Key: key, Problem: "this is no YAML"}
 		if e, ok := errors.AsType[*yaml.SyntaxError](err); ok {
-			f.Problem = e.Message
+			f.Problem = unquote(e.Message)
 			if e.Token != nil {
 				f.Line, f.Column = e.Token.Position.Line, e.Token.Position.Column
 			}
@@ -92,6 +93,21 @@ func (l *loader) yaml(file string, data []byte, key string, v reflect.Value) {
 	if len(docs) == 1 {
 		l.set(key, docs[0].Body, v)
 	}
+}
+
+var quoted = regexp.MustCompile(`(?s)".*"`) // to the last quote, since the text may hold some
+
+// unquote takes out of a parser's message what it quotes of the file, which
+// may be a secret, unless that is the name of a key.
+func unquote(message string) string {
+	return quoted.ReplaceAllStringFunc(message, func(s string) string {
+		for _, k := range Keys() {
+			if slices.Contains(strings.Split(strings.ReplaceAll(k.Name, "[]", ""), "."), strings.Trim(s, `"`)) {
+				return s
+			}
+		}
+		return `"..."`
+	})
 }
 
 func (l *loader) fault(n ast.Node, key, problem, fix string) {
