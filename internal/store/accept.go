@@ -92,27 +92,37 @@ func (s *Store) openIncident(ctx context.Context, tx *sql.Tx, a incident.Alert, 
 	return s.enqueue(ctx, tx, incident.Unit{Incident: inc.ID}, enqueue)
 }
 
-// resolveIncident marks the open incident of a's cycle as recovered. Default
-// payloads carry no cycle and no env: an empty one matches any.
+// resolveIncident marks the open incidents of a's cycle as recovered: a cycle
+// that outlasts the cool-down has several. Default payloads carry no cycle and
+// no env, and an empty one matches any; without a cycle only the latest is
+// believed to be meant. The receipt names the latest.
 func (s *Store) resolveIncident(ctx context.Context, tx *sql.Tx, a incident.Alert, rec *incident.Receipt, enqueue Enqueue) error {
-	inc, err := scanDoc[incident.Incident](tx.QueryRowContext(ctx,
+	incs, err := queryDocs[incident.Incident](ctx, tx,
 		`SELECT doc FROM incident WHERE service = ? AND monitor = ? AND recovered = 0
 		 AND cycle NOT LIKE 'verify/%'
-		 AND (cycle = ? OR cycle = '' OR ? = '') AND (env = ? OR env = '' OR ? = '') ORDER BY opened DESC LIMIT 1`,
-		a.Key.Service, a.Key.Monitor, a.Cycle, a.Cycle, a.Key.Env, a.Key.Env))
-	if errors.Is(err, incident.ErrNotFound) {
-		rec.Action, rec.Reason = incident.ActionRecord, "the monitor recovered, and no open incident belongs to this cycle"
-		return nil
-	}
+		 AND (cycle = ? OR cycle = '' OR ? = '') AND (env = ? OR env = '' OR ? = '') ORDER BY cycle = ? DESC, opened DESC`,
+		a.Key.Service, a.Key.Monitor, a.Cycle, a.Cycle, a.Key.Env, a.Key.Env, a.Cycle)
 	if err != nil {
 		return err
 	}
-	rec.Incident = inc.ID
-	inc.Recovered = s.now()
-	if err := putIncident(ctx, tx, inc); err != nil {
-		return err
+	if len(incs) == 0 {
+		rec.Action, rec.Reason = incident.ActionRecord, "the monitor recovered, and no open incident belongs to this cycle"
+		return nil
 	}
-	return s.enqueue(ctx, tx, incident.Unit{Incident: inc.ID}, enqueue)
+	rec.Incident = incs[0].ID
+	for i, inc := range incs {
+		if i > 0 && (a.Cycle == "" || inc.Alert.Cycle != a.Cycle) {
+			break
+		}
+		inc.Recovered = s.now()
+		if err := putIncident(ctx, tx, inc); err != nil {
+			return err
+		}
+		if err := s.enqueue(ctx, tx, incident.Unit{Incident: inc.ID}, enqueue); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Received is one stored alert with what became of it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -172,6 +173,54 @@ func TestRecoveryFindsItsIncident(t *testing.T) {
 				t.Errorf("action = %q, want record", rec.Action)
 			}
 		})
+	}
+}
+
+// TestRecoveryEndsTheWholeCycle fires beyond the cool-down, so that one cycle
+// has two incidents, and recovers once.
+func TestRecoveryEndsTheWholeCycle(t *testing.T) {
+	for _, tc := range []struct {
+		cycle string
+		// ended are the fired alerts whose incidents the recovery ends.
+		ended []bool
+	}{
+		{"c1", []bool{true, true, false}},
+		{"", []bool{false, true, false}}, // only the latest is sure to be meant
+	} {
+		f := open(t)
+		first := f.accept(t, fired("1", tc.cycle)).Incident
+		f.now = f.now.Add(time.Hour)
+		second := f.accept(t, fired("2", tc.cycle)).Incident
+		f.queued = nil
+		rec := f.accept(t, recovered("3", tc.cycle))
+		if rec.Incident != second {
+			t.Errorf("cycle %q: the receipt names %q, want the latest, %q", tc.cycle, rec.Incident, second)
+		}
+		f.now = f.now.Add(time.Hour)
+		third := f.accept(t, fired("4", tc.cycle)).Incident
+		for i, id := range []string{first, second, third} {
+			inc, _, err := f.Incident(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := !inc.Recovered.IsZero(); got != tc.ended[i] {
+				t.Errorf("cycle %q: incident %d recovered = %v, want %v", tc.cycle, i+1, got, tc.ended[i])
+			}
+			if queued := slices.Contains(f.queued, incident.Unit{Incident: id}); queued != (tc.ended[i] || id == third) {
+				t.Errorf("cycle %q: job of incident %d queued = %v", tc.cycle, i+1, queued)
+			}
+		}
+	}
+}
+
+// TestRecoveryPrefersItsCycle has an incident without a cycle beside it.
+func TestRecoveryPrefersItsCycle(t *testing.T) {
+	f := open(t)
+	mine := f.accept(t, fired("1", "c1")).Incident
+	f.now = f.now.Add(time.Minute)
+	f.accept(t, fired("2", ""))
+	if rec := f.accept(t, recovered("3", "c1")); rec.Incident != mine {
+		t.Errorf("receipt %+v, want incident %q", rec, mine)
 	}
 }
 
