@@ -30,7 +30,7 @@ func (w *pullWorker) Timeout(*river.Job[pullArgs]) time.Duration { return 30 * t
 
 func (w *pullWorker) Work(ctx context.Context, job *river.Job[pullArgs]) error {
 	u := incident.Unit{Incident: job.Args.Incident, Pod: job.Args.Pod}
-	return w.p.hold(ctx, u, func(ctx context.Context, _ *incident.Lease) error {
+	err := w.p.hold(ctx, u, func(ctx context.Context, _ *incident.Lease) error {
 		captures, err := w.p.Store.Captures(ctx, u.Incident)
 		if err != nil {
 			return err
@@ -49,6 +49,10 @@ func (w *pullWorker) Work(ctx context.Context, job *river.Job[pullArgs]) error {
 		}
 		return nil
 	})
+	if errors.Is(err, incident.ErrNotFound) {
+		return nil // pruned while it waited
+	}
+	return err
 }
 
 // BlobName is where a capture's bytes are stored within its incident.

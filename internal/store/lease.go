@@ -22,12 +22,18 @@ func (s *Store) enqueue(ctx context.Context, tx *sql.Tx, u incident.Unit, enqueu
 }
 
 // Acquire takes the lease of u for ttl. It returns nil when somebody else
-// holds it.
+// holds it, and [incident.ErrNotFound] when the incident was pruned.
 func (s *Store) Acquire(ctx context.Context, u incident.Unit, ttl time.Duration) (*incident.Lease, error) {
 	l := &incident.Lease{Unit: u, Token: rand.Text()}
 	got := false
 	err := s.inTx(ctx, "acquire lease", func(tx *sql.Tx) error {
-		now := s.now()
+		now, known := s.now(), false
+		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM incident WHERE id = ?)`, u.Incident).Scan(&known); err != nil {
+			return err
+		}
+		if !known {
+			return incident.ErrNotFound
+		}
 		res, err := tx.ExecContext(ctx,
 			`INSERT INTO lease (incident, pod, token, until) VALUES (?, ?, ?, ?)
 			 ON CONFLICT (incident, pod) DO UPDATE SET token = excluded.token, until = excluded.until WHERE lease.until <= ?`,

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -85,7 +86,8 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	// _txlock=immediate: a transaction that reads and then writes would
 	// otherwise fail with SQLITE_BUSY_SNAPSHOT, which no timeout cures.
 	// synchronous=FULL: an accepted alert survives a power cut.
-	dsn := "file:" + filepath.Join(opt.Dir, "profbot.db") + "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)" +
+	// The name is escaped: a % or a ? in it would mean something else there.
+	dsn := "file:" + (&url.URL{Path: filepath.Join(opt.Dir, "profbot.db")}).EscapedPath() + "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)" +
 		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
 	if s.db, err = sql.Open("sqlite", dsn); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -333,6 +335,16 @@ func TestLease(t *testing.T) {
 	}
 }
 
+// TestLeaseOfWhatIsGone: a job may outlive its incident.
+func TestLeaseOfWhatIsGone(t *testing.T) {
+	f := open(t)
+	for _, u := range []incident.Unit{{Incident: "gone"}, {Incident: "gone", Pod: "a"}} {
+		if l, err := f.Acquire(t.Context(), u, time.Second); l != nil || !errors.Is(err, incident.ErrNotFound) {
+			t.Errorf("Acquire(%v) = %v, %v; want ErrNotFound", u, l, err)
+		}
+	}
+}
+
 func TestToldMissesNoChange(t *testing.T) {
 	f := open(t)
 	ctx := t.Context()
@@ -484,6 +496,21 @@ func TestPrune(t *testing.T) {
 	}
 	if _, _, err := f.Incident(ctx, open); err != nil {
 		t.Errorf("an unfinished incident went with it: %v", err)
+	}
+}
+
+// TestFolderOfAnyName: the name goes into the database's address.
+func TestFolderOfAnyName(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "100% of a?b=c#d e")
+	s, err := store.Open(t.Context(), store.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "profbot.db")); err != nil {
+		t.Error(err)
 	}
 }
 
