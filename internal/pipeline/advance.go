@@ -138,7 +138,10 @@ func (p *Pipeline) tell(ctx context.Context, inc incident.Incident) error {
 		if u.Report, err = p.Store.Report(ctx, inc.ID); err != nil {
 			return err
 		}
-		if u.Picture, err = p.Store.Blob(inc.ID, BlobPicture); err != nil {
+		// A disk may lose a picture; the words are told without it.
+		if u.Picture, err = p.Store.Blob(inc.ID, BlobPicture); errors.Is(err, incident.ErrNotFound) {
+			p.Logger.WarnContext(ctx, "picture is gone, telling the words alone", "incident", inc.ID, "error", err)
+		} else if err != nil {
 			return err
 		}
 		u.ReportURL, u.FlameURL = p.Links(inc.ID)
