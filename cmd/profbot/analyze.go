@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,7 +25,7 @@ import (
 
 type analyzeCmd struct {
 	Inputs    []string      `arg:"" name:"FILE|URL" help:"CPU profiles, gzipped or not (- is standard input), or addresses of pprof endpoints such as http://10.1.2.3:6060/debug/pprof. Several are taken as pods of one service."`
-	Window    time.Duration `help:"How long to sample an address." default:"30s"`
+	Window    time.Duration `help:"How long to sample an address that has no ?seconds=N of its own." default:"30s"`
 	Service   string        `help:"Name to put on the report."`
 	AppPrefix []string      `help:"Package prefix of the application, when the guess is wrong." placeholder:"example.com/shop"`
 	PNG       string        `help:"Write the flame graph as a picture to this file; - is standard output." placeholder:"FILE"`
@@ -42,6 +43,12 @@ func (c *analyzeCmd) Run(ctx context.Context, s streams) error {
 	}
 	if toStdout > 1 {
 		return errors.New("only one of --png, --html and --json can go to standard output")
+	}
+	if c.Window < time.Second {
+		return fmt.Errorf("--window=%s: a process samples for 1s at least", c.Window)
+	}
+	if c.MaxRaw < 1 {
+		return fmt.Errorf("--max-raw=%d: no profile is that small", c.MaxRaw)
 	}
 	var pods []analysis.PodProfiles
 	for _, in := range c.Inputs {
@@ -81,8 +88,8 @@ func (c *analyzeCmd) Run(ctx context.Context, s streams) error {
 	return analysis.WriteText(s.out, res.Report)
 }
 
-// writeOutput writes to the named file, whole or not at all; "" writes nothing
-// and "-" writes to stdout.
+// writeOutput writes to the named file; "" writes nothing and "-" writes to
+// stdout. What cannot be made leaves the file alone.
 func writeOutput(name string, stdout io.Writer, write func(io.Writer) error) error {
 	if name == "" {
 		return nil
@@ -130,9 +137,10 @@ func readFile(name string, limit int64) ([]byte, error) {
 }
 
 // pull takes what profbot itself would take from a pod: allocs, CPU, allocs.
-// The allocs snapshots only sharpen the report, so their failure is a remark.
+// The allocs snapshots only sharpen the report, so their failure is a remark
+// on a report that there is; without one the CPU profile's reason says enough.
 func (c *analyzeCmd) pull(ctx context.Context, s streams, addr string) (analysis.PodProfiles, error) {
-	target, err := targetOf(addr)
+	target, window, err := targetOf(addr, c.Window)
 	if err != nil {
 		return analysis.PodProfiles{}, err
 	}
@@ -141,21 +149,23 @@ func (c *analyzeCmd) pull(ctx context.Context, s streams, addr string) (analysis
 		return analysis.PodProfiles{}, err
 	}
 	get := func(kind incident.Kind) (*profile.Profile, error) {
-		got, err := col.Pull(ctx, target, kind, c.Window)
+		got, err := col.Pull(ctx, target, kind, window)
 		if err != nil {
 			return nil, err
 		}
 		return analysis.Parse(got.Data, c.MaxRaw)
 	}
 	pod := analysis.PodProfiles{Pod: target.Pod}
-	if pod.AllocsBefore, err = get(incident.KindAllocsBefore); err != nil {
-		fmt.Fprintf(s.err, "profbot: %s: no allocs profile: %v\n", target.Pod, err)
+	var noAllocs error
+	if pod.AllocsBefore, noAllocs = get(incident.KindAllocsBefore); noAllocs == nil {
+		fmt.Fprintf(s.err, "profbot: sampling %s for %s\n", target.Pod, window)
 	}
-	fmt.Fprintf(s.err, "profbot: sampling %s for %s\n", target.Pod, c.Window)
 	if pod.CPU, err = get(incident.KindCPU); err != nil {
 		return pod, fmt.Errorf("%s: %w", target.Pod, err)
 	}
-	if pod.AllocsBefore != nil {
+	if noAllocs != nil {
+		fmt.Fprintf(s.err, "profbot: %s: no allocs profile: %v\n", target.Pod, noAllocs)
+	} else {
 		if pod.AllocsAfter, err = get(incident.KindAllocsAfter); err != nil {
 			fmt.Fprintf(s.err, "profbot: %s: no second allocs profile: %v\n", target.Pod, err)
 		}
@@ -164,11 +174,21 @@ func (c *analyzeCmd) pull(ctx context.Context, s streams, addr string) (analysis
 }
 
 // targetOf makes a target of the address that a person gave: a process
-// ("http://host:6060"), its pprof index, or one of the profiles below it.
-func targetOf(addr string) (incident.Target, error) {
+// ("http://host:6060"), its pprof index, or one of the profiles below it. An
+// address that says for how many seconds to sample is believed, as go tool
+// pprof does; window is for the others.
+func targetOf(addr string, window time.Duration) (incident.Target, time.Duration, error) {
 	u, err := url.Parse(addr)
 	if err != nil || u.Host == "" {
-		return incident.Target{}, fmt.Errorf("%q is no address such as http://10.1.2.3:6060/debug/pprof", addr)
+		// Not quoted: it may hold a password.
+		return incident.Target{}, 0, errors.New("this is no address such as http://10.1.2.3:6060/debug/pprof")
+	}
+	if s := u.Query().Get("seconds"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 31)
+		if err != nil || n == 0 {
+			return incident.Target{}, 0, fmt.Errorf("seconds=%s in the address of %s: want a whole number from 1", s, u.Host)
+		}
+		window = time.Duration(n) * time.Second
 	}
 	t := incident.Target{Service: u.Host, Pod: u.Host}
 	if u.User != nil {
@@ -185,5 +205,5 @@ func targetOf(addr string) (incident.Target, error) {
 		u.Path = "/debug/pprof"
 	}
 	t.URL = u.String()
-	return t, nil
+	return t, window, nil
 }
