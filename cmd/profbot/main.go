@@ -61,6 +61,7 @@ func run(args []string, io streams) int {
 		kong.Name("profbot"),
 		kong.Description("profbot profiles hot Go services when a monitor fires, and says in Slack which endpoint decodes the same cached bytes again and again."),
 		kong.UsageOnError(),
+		kong.Vars{"default_url": defaultURL},
 		kong.Writers(io.out, io.err),
 		kong.Exit(func(code int) { exited = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)),

@@ -20,13 +20,16 @@ type triggerCmd struct {
 	Namespace  string `help:"Kubernetes namespace of the alert."`
 	Monitor    string `help:"Monitor id." default:"1234"`
 	Transition string `help:"What the monitor did: ${enum}." enum:"triggered,re-triggered,warn,no-data,recovered,test" default:"triggered"`
-	Cycle      string `help:"Alert cycle key; the same one joins or resolves an earlier alert. Default: a new one for a firing alert, the monitor's last for none."`
+	Cycle      string `help:"Alert cycle key; the same one joins or resolves an earlier alert. Required to recover, else a new one by default."`
 	Default    bool   `help:"Send Datadog's default payload instead of the template in deploy/datadog."`
 	Form       bool   `help:"Send the payload form-encoded."`
-	URL        string `help:"profbot's public address." default:"http://127.0.0.1:8080" env:"PROFBOT_URL"`
+	URL        string `help:"profbot's public address." default:"${default_url}" env:"PROFBOT_URL"`
 	Token      string `help:"One of webhook.tokens." env:"PROFBOT_WEBHOOK_TOKEN" placeholder:"TOKEN"`
 	Print      bool   `help:"Print the request without its secret instead of sending it."`
 }
+
+// defaultURL is where profbot serve listens when nothing else is configured.
+const defaultURL = "http://127.0.0.1:8080"
 
 func (c *triggerCmd) Run(ctx context.Context, s streams) error {
 	cycle := c.Cycle
@@ -72,7 +75,14 @@ func (c *triggerCmd) Run(ctx context.Context, s streams) error {
 	case resp.StatusCode >= 300:
 		return &exitError{code: 1}
 	}
-	fmt.Fprintf(s.out, "cycle %s (profbot trigger --service=%s --env=%s --monitor=%s --transition=recovered --cycle=%s ends it)\n", cycle, c.Service, c.Env, c.Monitor, cycle)
+	switch c.Transition {
+	case "triggered", "re-triggered", "warn":
+		address := ""
+		if c.URL != defaultURL {
+			address = " --url=" + c.URL
+		}
+		fmt.Fprintf(s.out, "end it with: profbot trigger --service=%s --env=%s --monitor=%s --transition=recovered --cycle=%s%s\n", c.Service, c.Env, c.Monitor, cycle, address)
+	}
 	return nil
 }
 

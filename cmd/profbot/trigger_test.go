@@ -1,0 +1,59 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/profbot/profbot/internal/incident"
+	"github.com/profbot/profbot/internal/webhook"
+)
+
+// accepter answers like a profbot that has nothing but this alert.
+type accepter struct{ got []incident.Alert }
+
+func (a *accepter) Accept(_ context.Context, alert incident.Alert) (incident.Receipt, error) {
+	a.got = append(a.got, alert)
+	action, reason := incident.Decide(alert)
+	return incident.Receipt{Action: action, Reason: reason}, nil
+}
+
+// TestTrigger follows the advice that trigger prints, as a person would.
+func TestTrigger(t *testing.T) {
+	var a accepter
+	h, err := webhook.NewHandler(webhook.Options{Accepter: &a, Tokens: []string{"0123456789abcdef"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	trigger := func(args ...string) string {
+		t.Helper()
+		var out, errs bytes.Buffer
+		if code := run(append([]string{"trigger", "--token=0123456789abcdef"}, args...), streams{strings.NewReader(""), &out, &errs}); code != 0 {
+			t.Fatalf("exit %d: %s%s", code, &out, &errs)
+		}
+		return out.String()
+	}
+	fired := trigger("--service=live-api", "--env=test", "--url="+srv.URL)
+	_, advice, ok := strings.Cut(fired, "end it with: profbot trigger ")
+	if !ok {
+		t.Fatalf("no advice how to end it: %s", fired)
+	}
+	if ended := trigger(strings.Fields(advice)...); strings.Contains(ended, "end it with") {
+		t.Errorf("a recovery is to be ended again: %s", ended)
+	}
+	var got []string
+	for _, alert := range a.got {
+		got = append(got, fmt.Sprintf("%s %v %t", alert.Transition, alert.Key, alert.Cycle == a.got[0].Cycle && alert.Cycle != ""))
+	}
+	want := []string{"triggered {live-api test 1234} true", "recovered {live-api test 1234} true"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
