@@ -29,12 +29,12 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 	}
 	p := newProgress(s.out)
 	_, err = demo.Run(ctx, demo.Options{
-		Exe: exe, PodArgs: []string{"demo-pod"}, Out: c.Out, Labels: c.Labels, Window: c.Window, Progress: p.tell,
+		Exe: exe, PodArgs: []string{"demo-pod"}, Out: c.Out, Labels: c.Labels, Window: c.Window, Keep: c.Keep, Progress: p.tell,
 		Ready: func(r demo.Result) {
 			p.end()
 			c.show(s.out, r)
 			if c.Keep {
-				fmt.Fprintln(s.out, "\nEverything keeps running. Ctrl-C ends it.")
+				fmt.Fprintf(s.out, "\nEverything keeps running, the traffic too. Ctrl-C ends it. Another alert, from another terminal:\n  profbot trigger %s\n", strings.Join(r.Trigger, " "))
 				<-ctx.Done()
 			}
 		},

@@ -36,6 +36,9 @@ type Options struct {
 	Out     string        // folder for what the demo leaves; made when missing
 	Labels  bool          // pods set profiler labels, as with pkg/pprofserve
 	Window  time.Duration // of the CPU profile; 0 means 10 s
+	// Keep lets the traffic come back after the recovery, until Ready returns,
+	// so that another alert finds a hot service.
+	Keep bool
 	// Progress is told each step as it begins, and remarks on it; nil is fine.
 	Progress func(step, remark string)
 	// Ready is called when all is done and before anything is stopped; nil is
@@ -49,9 +52,12 @@ type Result struct {
 	Incident  string
 	PageURL   string // the Slack thread, as long as the demo runs
 	ReportURL string // the report page, as long as the demo runs
-	Files     []string
-	Took      time.Duration // from the alert to the told verdict
-	Load      []fleet.Count
+	// Trigger are the arguments of profbot trigger that send another alert, as
+	// long as the demo runs.
+	Trigger []string
+	Files   []string
+	Took    time.Duration // from the alert to the told verdict
+	Load    []fleet.Count
 
 	After  *analysis.Report     // with the fix
 	Proof  *analysis.Comparison // of both
@@ -107,6 +113,9 @@ func (d *demo) run(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Join(d.Out, "profiles"), 0o755); err != nil {
 		return fmt.Errorf("make the output folder: %w", err)
 	}
+	if err := d.clear(); err != nil {
+		return fmt.Errorf("remove what an earlier demo left: %w", err)
+	}
 	log, err := os.Create(filepath.Join(d.Out, "profbot.log"))
 	if err != nil {
 		return fmt.Errorf("make the log file: %w", err)
@@ -136,6 +145,7 @@ func (d *demo) run(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() { defer close(done); d.load.Run(loading) }() // ended below
 	d.onEnd(func() error { stop(); <-done; return nil })
+	stop := d.traffic(ctx)
 	if err := d.untilHot(ctx); err != nil {
 		return err
 	}
@@ -172,16 +182,29 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.verify(ctx); err != nil {
 		return err
 	}
-	stop()
+	if !d.Keep { // it goes on for alerts of one's own
+		stop()
+	}
 	d.res.Load = d.load.Stats()
 	if err := d.leave(ctx); err != nil {
 		return err
 	}
 	unexpected := d.judge()
+	d.res.Trigger = []string{"--service=" + fleet.Service, "--env=" + fleet.Env, "--url=" + d.app.PublicURL(), "--token=" + token}
 	if d.Ready != nil {
 		d.Ready(d.res)
 	}
 	return unexpected
+}
+
+// traffic sends requests until stop is called, at the latest when the demo ends.
+func (d *demo) traffic(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); d.load.Run(ctx) }() // ended by stop, which waits for it
+	stop = func() { cancel(); <-done }
+	d.onEnd(func() error { stop(); return nil })
+	return stop
 }
 
 // startProfbot configures profbot through its environment, like an operator.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 
 	"github.com/profbot/profbot/internal/analysis"
+	"github.com/profbot/profbot/internal/demo/fleet"
 	"github.com/profbot/profbot/internal/incident"
 	"github.com/profbot/profbot/internal/pipeline"
 )
@@ -33,6 +35,23 @@ const (
 	FileJSONAfter    = "report-after.json"
 	FileProof        = "proof.json"
 )
+
+// clear removes what an earlier demo left in the folder, so that none of it is
+// taken for this one's. Files of other names stay.
+func (d *demo) clear() error {
+	names, err := fs.Glob(os.DirFS(d.Out), "profiles*/"+fleet.Service+"-*.pb.gz")
+	if err != nil {
+		return err
+	}
+	names = append(names, FilePicture, FileFlame, FileReport, FileJSON, FileThread, FilePage,
+		FilePictureAfter, FileFlameAfter, FileReportAfter, FileJSONAfter, FileProof)
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(d.Out, filepath.FromSlash(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
 
 // leave writes the pictures, the report, the raw profiles and the thread.
 func (d *demo) leave(ctx context.Context) error {

@@ -1,0 +1,100 @@
+package demo
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/profbot/profbot/internal/analysis"
+)
+
+// TestJudge holds the demo to being a check: what the services do must be
+// found, and nothing else.
+func TestJudge(t *testing.T) {
+	cache := analysis.Verdict{Rule: analysis.RuleCacheDecode, Flagged: true}
+	body := analysis.Verdict{Rule: analysis.RuleDecode}
+	none := analysis.Verdict{Rule: analysis.RuleNone}
+	few := analysis.Verdict{Rule: analysis.RuleFewSamples}
+	for _, tc := range []struct {
+		name                   string
+		live, gift, user, chat analysis.Verdict
+		bad                    []string             // what the error names
+		proof                  *analysis.Comparison // nil: everything is fixed
+	}{
+		{"as it should be", cache, cache, none, body, nil, nil},
+		{"chat too rare to say", cache, cache, none, few, nil, nil},
+		{"one list missed", cache, few, none, body, []string{"GiftList"}, nil},
+		{"a list decodes, but whose bytes is unknown", body, cache, none, body, []string{"LiveList"}, nil},
+		{"a list is flagged for something else", analysis.Verdict{Rule: analysis.RuleEncode, Flagged: true}, cache, none, body, []string{"LiveList"}, nil},
+		{"chat taken for a cache", cache, cache, none, cache, []string{"Chat"}, nil},
+		{"user flagged", cache, cache, analysis.Verdict{Rule: analysis.RuleEncode, Flagged: true}, body, []string{"User"}, nil},
+		{"nothing seen", analysis.Verdict{}, analysis.Verdict{}, none, none, []string{"LiveList", "GiftList"}, nil},
+		{"better, and not gone", cache, cache, none, body, nil, proof(analysis.OutcomeBetter, 2)},
+		{"the fix does nothing", cache, cache, none, body, []string{"GET"}, proof(analysis.OutcomeSame, 2)},
+		{"it saves too little", cache, cache, none, body, []string{"a"}, proof(analysis.OutcomeFixed, 1.2)},
+		{"not seen, with as much CPU as before", cache, cache, none, body, []string{"GET"}, proof(analysis.OutcomeUnseen, 2)},
+	} {
+		d := &demo{res: Result{Report: &analysis.Report{}, Proof: tc.proof}}
+		if d.res.Proof == nil {
+			d.res.Proof = proof(analysis.OutcomeFixed, 2)
+		}
+		for h, v := range map[string]analysis.Verdict{"LiveList": tc.live, "GiftList": tc.gift, "User": tc.user, "Chat": tc.chat} {
+			if v != (analysis.Verdict{}) {
+				d.res.Report.Endpoints = append(d.res.Report.Endpoints, analysis.Endpoint{Handler: "example.com/fleet.(*liveAPI)." + h, Verdict: v})
+			}
+		}
+		err := d.judge()
+		var bad []string
+		if e, ok := errors.AsType[*UnexpectedError](err); ok {
+			for _, what := range e.What {
+				name, _, _ := strings.Cut(what, " ")
+				bad = append(bad, name)
+			}
+		}
+		if d := cmp.Diff(tc.bad, bad); d != "" || (err == nil) != (tc.bad == nil) {
+			t.Errorf("%s: %v (-want +got):\n%s", tc.name, err, d)
+		}
+	}
+}
+
+func proof(o analysis.Outcome, gain float64) *analysis.Comparison {
+	return &analysis.Comparison{Before: 100, After: 100 * gain, Endpoints: []analysis.Change{{Name: "GET /live/list", Outcome: o}}}
+}
+
+// TestClear leaves a folder as two demos and a person do.
+func TestClear(t *testing.T) {
+	d := &demo{Options: Options{Out: filepath.Join(t.TempDir(), "[out]")}}
+	mine := []string{"notes.txt", "profiles/shop-0.cpu.pb.gz", "profiles/live-api.txt"}
+	for _, name := range append(slices.Clone(mine), FilePicture, FileThread, "profiles/live-api-2.cpu.pb.gz", "profiles/live-api-0.allocs-before.pb.gz") {
+		file := filepath.Join(d.Out, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.clear(); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	err := fs.WalkDir(os.DirFS(d.Out), ".", func(name string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			left = append(left, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(mine)
+	if d := cmp.Diff(mine, left); d != "" {
+		t.Errorf("left (-want +got):\n%s", d)
+	}
+}
