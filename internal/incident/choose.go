@@ -29,7 +29,9 @@ type Ask struct {
 // Choose picks the pods to profile: the one the alert names, else the hottest
 // by load, else the first by name; with a control, the coolest of the others.
 // The sentence says which and why, for the thread. Loads of pods that are not
-// in pods are ignored: only known pods are ever dialled.
+// in pods are ignored: only known pods are ever dialled. Of pods with the same
+// name, which an alert without an env may meet, the first counts: captures are
+// kept by pod.
 func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 	if len(pods) == 0 {
 		return nil, ""
@@ -39,8 +41,16 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 	for _, l := range loads {
 		cores[l.Pod], byPod[l.Pod] = l.Cores, l
 	}
+	var notes []string
+	var order []Target
+	for _, t := range pods {
+		if slices.ContainsFunc(order, func(o Target) bool { return o.Pod == t.Pod }) {
+			notes = append(notes, fmt.Sprintf("pod %q is known in several envs and the alert names none, so the first was taken", t.Pod))
+			continue
+		}
+		order = append(order, t)
+	}
 	// The order of choice: by load, pods without a load last, then by name.
-	order := slices.Clone(pods)
 	slices.SortFunc(order, func(a, b Target) int {
 		la, oka := cores[a.Pod]
 		lb, okb := cores[b.Pod]
@@ -59,8 +69,7 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 		return "load unknown"
 	}
 
-	var notes []string
-	hot := max(ask.Hot, 1)
+	hot, all := max(ask.Hot, 1), len(order)
 	named := slices.IndexFunc(order, func(t Target) bool { return t.Pod == ask.AlertPod })
 	if ask.AlertPod != "" && named < 0 {
 		notes = append(notes, fmt.Sprintf("the alert names pod %q, which is not a known pod of the service", ask.AlertPod))
@@ -83,7 +92,7 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 		for i, t := range order[:n] {
 			why := "first by name, " + load(t)
 			if _, ok := cores[t.Pod]; ok {
-				why = fmt.Sprintf("%s, %s of %d by %s", load(t), ordinal(i), len(pods), metric)
+				why = fmt.Sprintf("%s, %s of %d by %s", load(t), ordinal(i), all, metric)
 			}
 			picks = append(picks, Pick{Target: t, Role: RoleHot, Why: why})
 		}
@@ -113,7 +122,7 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 		parts[i] = fmt.Sprintf("%s (%s: %s)", p.Target.Pod, p.Role, p.Why)
 	}
 	sentence := "chose " + strings.Join(parts, ", ")
-	if len(notes) > 0 {
+	if notes = slices.Compact(notes); len(notes) > 0 {
 		sentence += "; " + strings.Join(notes, "; ")
 	}
 	return picks, sentence

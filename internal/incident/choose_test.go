@@ -56,6 +56,14 @@ func TestChoose(t *testing.T) {
 		{"control prefers a known load", pods("a", "b", "z"), loads, incident.Ask{Hot: 1, Control: true}, []string{"hot:b", "control:a"}, nil},
 		{"one pod has no control", pods("b"), loads, incident.Ask{Hot: 2, Control: true}, []string{"hot:b"}, nil},
 		{"zero hot means one", pods("a", "b"), loads, incident.Ask{}, []string{"hot:b"}, nil},
+		{
+			"one name in several envs is one pod, and the first is meant",
+			[]incident.Target{{Pod: "b", Env: "prod"}, {Pod: "b", Env: "staging"}, {Pod: "c", Env: "prod"}},
+			loads,
+			incident.Ask{Hot: 2, Control: true},
+			[]string{"hot:b", "hot:c"},
+			[]string{"hottest of 2", `pod "b" is known in several envs`},
+		},
 		{"no pods", nil, loads, incident.Ask{Hot: 1}, nil, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -63,6 +71,9 @@ func TestChoose(t *testing.T) {
 			var got []string
 			for _, p := range picks {
 				got = append(got, string(p.Role)+":"+p.Target.Pod)
+				if p.Target.Env == "staging" {
+					t.Errorf("%q of the later env was taken", p.Target.Pod)
+				}
 			}
 			if d := cmp.Diff(tc.want, got); d != "" {
 				t.Errorf("picks (-want +got):\n%s", d)
