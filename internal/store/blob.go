@@ -24,7 +24,12 @@ func (s *Store) PutBlob(id, name string, data []byte) (err error) {
 			err = fmt.Errorf("store blob %q of %q: %w", name, id, err)
 		}
 	}()
-	if err := s.root.MkdirAll(segment(id), 0o700); err != nil {
+	switch err := s.root.Mkdir(segment(id), 0o700); {
+	case err == nil:
+		if err := s.sync("."); err != nil { // the new folder's name
+			return err
+		}
+	case !errors.Is(err, fs.ErrExist):
 		return err
 	}
 	final := blobPath(id, name)
@@ -42,12 +47,16 @@ func (s *Store) PutBlob(id, name string, data []byte) (err error) {
 	if err := s.root.Rename(temp, final); err != nil {
 		return err
 	}
-	dir, err := s.root.Open(segment(id))
+	return s.sync(segment(id)) // the new name itself
+}
+
+// sync makes the names in a folder of blobs safe from a power cut.
+func (s *Store) sync(folder string) error {
+	dir, err := s.root.Open(folder)
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
-	return dir.Sync() // the new name itself
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // Blob returns the bytes stored under "id/name", or [incident.ErrNotFound].

@@ -83,11 +83,15 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	if s.root, err = os.OpenRoot(filepath.Join(opt.Dir, "blobs")); err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
+	file := filepath.Join(opt.Dir, "profbot.db")
+	if err := private(file); err != nil {
+		return nil, err
+	}
 	// _txlock=immediate: a transaction that reads and then writes would
 	// otherwise fail with SQLITE_BUSY_SNAPSHOT, which no timeout cures.
 	// synchronous=FULL: an accepted alert survives a power cut.
 	// The name is escaped: a % or a ? in it would mean something else there.
-	dsn := "file:" + (&url.URL{Path: filepath.Join(opt.Dir, "profbot.db")}).EscapedPath() + "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)" +
+	dsn := "file:" + (&url.URL{Path: file}).EscapedPath() + "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)" +
 		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
 	if s.db, err = sql.Open("sqlite", dsn); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
@@ -110,6 +114,17 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 		return nil, fmt.Errorf("drop stale leases: %w", err)
 	}
 	return s, nil
+}
+
+// private makes sure that the file is there and its owner's alone, whatever
+// the folder's mode: SQLite would let everybody read it, and gives its other
+// files the mode of this one.
+func private(file string) error {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("open database: %w", err)
+	}
+	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
 // DB is the database, for the queue that shares it.
