@@ -43,8 +43,9 @@ type Result struct {
 }
 
 // Analyze makes the report. Pods whose CPU profile is missing or empty are
-// left out with a note. It fails when no hot pod has a CPU profile, or when
-// what is given as one is none.
+// left out with a note, and so are control pods whose CPU profile is none. It
+// fails when no hot pod has a CPU profile, or when what is given as one is
+// none.
 func Analyze(pods []PodProfiles, opt Options) (*Result, error) {
 	opt.Thresholds = opt.Thresholds.withDefaults()
 	t := newFuncs()
@@ -58,6 +59,10 @@ func Analyze(pods []PodProfiles, opt Options) (*Result, error) {
 			continue
 		}
 		stacks, total, err := cpuStacks(t, p.CPU)
+		if err != nil && p.Control { // only to compare with: the hot pods' report stands without it
+			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: left out: %v", p.Pod, err))
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", cmp.Or(p.Pod, "profile"), err)
 		}

@@ -183,6 +183,19 @@ func TestAnalyzeRefuses(t *testing.T) {
 	}
 }
 
+func TestControlThatIsNoCPUProfile(t *testing.T) {
+	res, err := Analyze([]PodProfiles{
+		{Pod: "hot", CPU: load(t, "router-std.cpu.pb.gz")},
+		{Pod: "cool", Control: true, CPU: load(t, "router-std.allocs1.pb.gz")},
+	}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Report.Pods) != 1 || res.Report.Pods[0].Name != "hot" || !strings.Contains(strings.Join(res.Report.Notes, "\n"), "cool: left out: not a CPU profile") {
+		t.Errorf("pods %+v, notes %q", res.Report.Pods, res.Report.Notes)
+	}
+}
+
 func TestIdleProcess(t *testing.T) {
 	p := &profile.Profile{SampleType: []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}}, DurationNanos: 1e9}
 	res, err := Analyze([]PodProfiles{{Pod: "a", CPU: p}}, Options{})
