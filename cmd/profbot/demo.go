@@ -19,7 +19,7 @@ type demoCmd struct {
 	Out    string        `help:"Folder for the picture, the flame graph, the profiles and the thread." default:"profbot-demo" type:"path"`
 	Keep   bool          `help:"Leave everything running until Ctrl-C, to look around."`
 	Labels bool          `help:"Set profiler labels in the demo's services, so that routes have names." default:"true" negatable:""`
-	Window time.Duration `help:"Length of the CPU profile." default:"10s"`
+	Window time.Duration `help:"Length of the CPU profile, 8s to 5m." default:"10s"`
 }
 
 func (c *demoCmd) Run(ctx context.Context, s streams) error {

@@ -35,7 +35,7 @@ type Options struct {
 	PodEnv  []string
 	Out     string        // folder for what the demo leaves; made when missing
 	Labels  bool          // pods set profiler labels, as with pkg/pprofserve
-	Window  time.Duration // of the CPU profile; 0 means 10 s
+	Window  time.Duration // of the CPU profile, at least 8 s; 0 means 10 s
 	// Keep lets the traffic come back after the recovery, until Ready returns,
 	// so that another alert finds a hot service.
 	Keep bool
@@ -78,12 +78,19 @@ const (
 	appKey  = "demo-datadog-app-key"
 )
 
+// minWindow is how long the hot pod must be sampled for each of its lists to
+// get well over the samples that a verdict needs.
+const minWindow = 8 * time.Second
+
 // Run runs the demo. The error is an [*UnexpectedError] when everything worked
 // and the expected endpoints were not flagged, or others were.
 func Run(ctx context.Context, opt Options) (Result, error) {
 	d := &demo{Options: opt}
 	if d.Window == 0 {
 		d.Window = 10 * time.Second
+	}
+	if d.Window < minWindow {
+		return d.res, fmt.Errorf("a CPU profile of %s has too few samples for a verdict: take %s or more", d.Window, minWindow)
 	}
 	if d.Progress == nil {
 		d.Progress = func(string, string) {}
@@ -141,10 +148,6 @@ func (d *demo) run(ctx context.Context) error {
 	d.Progress("", "webhooks at "+d.app.PublicURL()+"/webhooks/datadog, reports at "+d.app.InternalURL())
 
 	d.Progress("Sending traffic until one service is hot", "")
-	loading, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() { defer close(done); d.load.Run(loading) }() // ended below
-	d.onEnd(func() error { stop(); <-done; return nil })
 	stop := d.traffic(ctx)
 	if err := d.untilHot(ctx); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -65,6 +66,17 @@ func TestJudge(t *testing.T) {
 
 func proof(o analysis.Outcome, gain float64) *analysis.Comparison {
 	return &analysis.Comparison{Before: 100, After: 100 * gain, Endpoints: []analysis.Change{{Name: "GET /live/list", Outcome: o}}}
+}
+
+func TestWindowTooShort(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	_, err := Run(t.Context(), Options{Out: out, Window: 5 * time.Second})
+	if err == nil || !strings.Contains(err.Error(), "too few samples") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(out); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder was made for nothing: %v", err)
+	}
 }
 
 // TestClear leaves a folder as two demos and a person do.
