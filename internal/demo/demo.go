@@ -267,7 +267,7 @@ func (d *demo) startProfbot(ctx context.Context, logger *slog.Logger) error {
 }
 
 func (d *demo) untilHot(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("the service did not get hot within 30s: the machine is too busy"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 45*time.Second, errors.New("the service did not get hot within 45s: the machine is too busy"))
 	defer cancel()
 	hot := d.fleet.Pods()[0].Name
 	tick := time.NewTicker(500 * time.Millisecond)

@@ -101,8 +101,10 @@ func (l *Load) count() {
 const (
 	workersPerPod = 6     // requests in flight to one pod: the load is bounded whatever the pods do
 	firstRate     = 300.0 // requests per second, until the first pod's CPU is known
-	minRate       = 20.0
-	coolPart      = 0.08
+	// minRate is what a machine that stalled begins again with: a tenth of a
+	// core or so, from where it is hot again within seconds.
+	minRate  = 100.0
+	coolPart = 0.08
 )
 
 // Run sends requests until ctx ends, and returns when the last worker has.
