@@ -35,9 +35,6 @@ func (w *advanceWorker) Work(ctx context.Context, job *river.Job[advanceArgs]) e
 			}
 		}
 	})
-	if errors.Is(err, incident.ErrNotFound) {
-		return nil // pruned while it waited
-	}
 	if err != nil && ctx.Err() == nil {
 		w.p.Logger.ErrorContext(ctx, "incident not advanced, will be tried again", "incident", id, "error", err)
 	}

@@ -42,6 +42,8 @@ type Store interface {
 	Report(ctx context.Context, id string) (*analysis.Report, error)
 	PutBlob(id, name string, data []byte) error
 	Blob(id, name string) ([]byte, error)
+	// Acquire returns nil when somebody else holds the unit, and
+	// [incident.ErrNotFound] when its incident does not exist.
 	Acquire(ctx context.Context, u incident.Unit, ttl time.Duration) (*incident.Lease, error)
 	Renew(ctx context.Context, l *incident.Lease, ttl time.Duration) error
 	Release(ctx context.Context, l *incident.Lease) error

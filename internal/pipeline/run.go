@@ -101,10 +101,13 @@ func (p *Pipeline) prune(ctx context.Context, now time.Time) {
 }
 
 // hold runs f while holding the lease of u. It does nothing when somebody else
-// holds it: the holder looks for changes before it lets go. ctx of f ends
-// when the lease is lost.
+// holds it, who looks for changes before letting go, and when the incident was
+// pruned while its job waited. ctx of f ends when the lease is lost.
 func (p *Pipeline) hold(ctx context.Context, u incident.Unit, f func(ctx context.Context, l *incident.Lease) error) error {
 	l, err := p.Store.Acquire(ctx, u, leaseTTL)
+	if errors.Is(err, incident.ErrNotFound) {
+		return nil
+	}
 	if err != nil || l == nil {
 		return err
 	}
