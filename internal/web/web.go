@@ -269,14 +269,16 @@ func (h *Handler) file(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	name := r.PathValue("file")
-	head := w.Header()
+	// Set once the bytes are there: an answer that is an error is a page like
+	// any other.
+	head := map[string]string{}
 	switch name {
 	case "flame.png":
-		head.Set("Content-Type", "image/png")
+		head["Content-Type"] = "image/png"
 	case "flame.html":
-		head.Set("Content-Type", "text/html; charset=utf-8")
+		head["Content-Type"] = "text/html; charset=utf-8"
 		// The flame graph is one file with its own script and style.
-		head.Set("Content-Security-Policy", "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'")
+		head["Content-Security-Policy"] = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 	case "report.json":
 		rep, err := h.Store.Report(r.Context(), id)
 		if err != nil {
@@ -291,12 +293,15 @@ func (h *Handler) file(w http.ResponseWriter, r *http.Request) error {
 		if !slices.ContainsFunc(captures, func(c incident.Capture) bool { return c.Blob != "" && c.Blob == name }) {
 			return incident.ErrNotFound
 		}
-		head.Set("Content-Type", "application/octet-stream")
-		head.Set("Content-Disposition", "attachment")
+		head["Content-Type"] = "application/octet-stream"
+		head["Content-Disposition"] = "attachment"
 	}
 	data, err := h.Store.Blob(id, name)
 	if err != nil {
 		return err
+	}
+	for k, v := range head {
+		w.Header().Set(k, v)
 	}
 	if _, err := w.Write(data); err != nil {
 		h.Logger.DebugContext(r.Context(), "file not read to its end", "error", err)
