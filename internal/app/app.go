@@ -138,15 +138,14 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	for _, b := range cfg.Webhook.Basic {
 		hook.Basic = append(hook.Basic, webhook.Credential{User: b.User, Password: b.Password.Reveal()})
 	}
-	a.webhook, err = webhook.NewHandler(hook)
-	return a, err
+	if a.webhook, err = webhook.NewHandler(hook); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // Start serves and works until Stop. Errors of background parts come from [App.Failed].
 func (a *App) Start(ctx context.Context) {
-	public := http.NewServeMux()
-	public.Handle("/webhooks/datadog", a.webhook)
-	public.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	a.serve("internal server", a.inside, a.web.Internal())
 
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -168,8 +167,16 @@ func (a *App) Start(ctx context.Context) {
 	})
 	// Last, so that it is the first to stop: no alert is accepted by a
 	// profbot that is going away.
-	a.serve("public server", a.public, public)
+	a.serve("public server", a.public, a.publicHandler())
 	a.log.Info("profbot is up", "public", a.PublicURL(), "internal", a.InternalURL(), "services", len(a.cfg.Services))
+}
+
+// publicHandler is all that the world can reach: it takes alerts and shows nothing.
+func (a *App) publicHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/webhooks/datadog", a.webhook)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	return mux
 }
 
 // CheckSlack asks Slack whether the token works and the channel can be posted to.
