@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +23,7 @@ func FuzzPublic(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() {
-		if err := a.Stop(f.Context()); err != nil {
+		if err := a.Stop(context.Background()); err != nil {
 			f.Error(err)
 		}
 	})

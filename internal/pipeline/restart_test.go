@@ -284,3 +284,34 @@ func TestPictureLost(t *testing.T) {
 		}
 	})
 }
+
+// TestRunSaysWhatDoesNotStop: Run ends in bounded time when a job does not,
+// and says so.
+func TestRunSaysWhatDoesNotStop(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, map[string]float64{"pod-0": 0.9})
+		release, pulling := make(chan struct{}), make(chan struct{})
+		w.onPull = func(context.Context, string) {
+			close(pulling)
+			<-release // whatever its context says
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.p.Run(ctx) }() // ended by cancel
+		id := w.fire()
+		<-pulling
+		cancel()
+		stopping := time.Now()
+		if err := <-done; err == nil || !strings.Contains(err.Error(), "jobs did not stop within 10s") {
+			t.Errorf("Run = %v", err)
+		}
+		if took := time.Since(stopping); took > 11*time.Second {
+			t.Errorf("stopping took %s", took)
+		}
+		close(release)
+		pass(10 * time.Second)
+		if c := w.captures(id)["pod-0 allocs-before"]; c.Status != incident.CapturePulling {
+			t.Errorf("capture = %+v", c)
+		}
+	})
+}
