@@ -106,6 +106,8 @@ type cluster struct {
 	// onPull is called before a pull is answered, without mu.
 	onPull func(ctx context.Context, what string)
 	meter  func(ctx context.Context) error
+	// requests is the rate of requests that the metric has for each pod.
+	requests float64
 }
 
 func newCluster(pods map[string]float64) *cluster {
@@ -125,7 +127,7 @@ func (c *cluster) Pods(_ context.Context, service, env string) ([]incident.Targe
 	return out, nil
 }
 
-func (c *cluster) PodLoad(ctx context.Context, _, _ string) ([]incident.PodLoad, error) {
+func (c *cluster) PodLoad(ctx context.Context, _, _ string, _ time.Duration) ([]incident.PodLoad, error) {
 	if c.meter != nil {
 		if err := c.meter(ctx); err != nil {
 			return nil, err
@@ -135,7 +137,7 @@ func (c *cluster) PodLoad(ctx context.Context, _, _ string) ([]incident.PodLoad,
 	defer c.mu.Unlock()
 	var out []incident.PodLoad
 	for pod, cores := range c.pods {
-		out = append(out, incident.PodLoad{Pod: pod, Cores: cores})
+		out = append(out, incident.PodLoad{Pod: pod, Cores: cores, Requests: c.requests})
 	}
 	return out, nil
 }

@@ -5,8 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -247,40 +245,6 @@ func TestPrunedWhileQueued(t *testing.T) {
 		}
 		if bytes.Contains(w.log.Bytes(), []byte("level=ERROR")) {
 			t.Errorf("it complained:\n%s", w.log.String())
-		}
-	})
-}
-
-// TestPictureLost: a file that is gone while there is something to tell is
-// said in the log, since nobody reads it in the thread then.
-func TestPictureLost(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		w := newWorld(t, map[string]float64{"pod-0": 0.9})
-		telling := make(chan struct{})
-		w.onPublish = func(ctx context.Context, u pipeline.Update) {
-			if u.Incident.Status == incident.StatusDone {
-				close(telling)
-				<-ctx.Done()
-			}
-		}
-		w.start()
-		id := w.fire()
-		<-telling
-		w.close()
-		if err := os.Remove(filepath.Join(w.dir, "blobs", id, pipeline.BlobPicture)); err != nil {
-			t.Fatal(err)
-		}
-		w.onPublish = nil
-		w.log.Reset()
-		w.open()
-		w.start()
-		pass(10 * time.Second)
-		w.stop()
-		if !w.untold()[id] {
-			t.Error("it counts as told")
-		}
-		if want := `msg="incident not advanced, will be tried again" incident=` + id; !strings.Contains(w.log.String(), want) || !strings.Contains(w.log.String(), "flame.png") {
-			t.Errorf("the log does not say what is lost:\n%s", w.log.String())
 		}
 	})
 }

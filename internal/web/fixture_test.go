@@ -29,6 +29,8 @@ type site struct {
 	dir string
 	now time.Time
 	h   http.Handler
+	// asked are the verifications asked for, "INCIDENT for WHO".
+	asked []string
 }
 
 func newSite(t testing.TB, change ...func(*web.Options)) *site {
@@ -44,7 +46,7 @@ func newSite(t testing.TB, change ...func(*web.Options)) *site {
 			t.Error(err)
 		}
 	})
-	opt := web.Options{Store: s.st, Alerts: s.alerts, Key: key, URL: "http://reports.test/", Now: clock}
+	opt := web.Options{Store: s.st, Alerts: s.alerts, Verify: s.verify, Key: key, URL: "http://reports.test/", Now: clock}
 	for _, c := range change {
 		c(&opt)
 	}
@@ -62,6 +64,15 @@ func (s *site) alerts(ctx context.Context, limit int) ([]web.Received, error) {
 		out[i] = web.Received(r)
 	}
 	return out, err
+}
+
+// verify takes every wish, the second one of an incident as a repetition.
+func (s *site) verify(_ context.Context, id, by string) (incident.Receipt, error) {
+	s.asked = append(s.asked, id+" for "+by)
+	if strings.HasPrefix(by, "nothing") {
+		return incident.Receipt{Action: incident.ActionRecord, Reason: "there is nothing to verify"}, nil
+	}
+	return incident.Receipt{Action: incident.ActionCapture, Incident: "v1", Reason: "asked"}, nil
 }
 
 func enqueue(context.Context, *sql.Tx, incident.Unit) (int64, error) { return 1, nil }

@@ -27,13 +27,16 @@ func FuzzInternal(f *testing.F) {
 	f.Add("GET", "/debug/pprof/symbol", "0x1+0xffffffffffffffffff", "", "")
 	f.Add("GET", "LINKflame.png", "", "If-Modified-Since", "Mon, 02 Jan 2006 15:04:05 GMT")
 	f.Add("GET", "LINKflame.html", "", "Host", "evil.example")
+	f.Add("POST", "/api/incidents/INCIDENT/verify", "by=rosa", "Sec-Fetch-Site", "cross-site")
+	f.Add("POST", "/api/incidents/%2f..%00/verify", "by=%ff", "Accept", "text/html")
 	f.Add("CONNECT", "/r/TOKEN/", "", "", "")
 
 	s := newSite(f)
-	link := s.path(s.done(f, "live-api"))
+	done := s.done(f, "live-api")
+	link := s.path(done)
 	token := strings.Split(link, "/")[2]
 	f.Fuzz(func(t *testing.T, method, path, query, name, value string) {
-		path = strings.NewReplacer("LINK", link, "TOKEN", token).Replace(path)
+		path = strings.NewReplacer("LINK", link, "TOKEN", token, "INCIDENT", done).Replace(path)
 		address := "http://profbot.test" + path
 		if query != "" {
 			address += "?" + query

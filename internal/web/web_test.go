@@ -84,6 +84,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", r + "a/b", 404, text, "", ""},
 
 		{"POST", "/", 405, text, "", ""},
+		{"GET", "/api/incidents/" + done + "/verify", 405, text, "", ""},
 		{"POST", r, 405, text, "", ""},
 		{"PUT", r + "report.json", 405, text, "", ""},
 		{"DELETE", r + cpuBlob, 405, text, "", ""},
@@ -293,6 +294,7 @@ func TestNewChecks(t *testing.T) {
 	for want, change := range map[string]func(*web.Options){
 		"Store":    func(o *web.Options) { o.Store = nil },
 		"Alerts":   func(o *web.Options) { o.Alerts = nil },
+		"Verify":   func(o *web.Options) { o.Verify = nil },
 		"31 bytes": func(o *web.Options) { o.Key = o.Key[:31] },
 	} {
 		opt := s.Options

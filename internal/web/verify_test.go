@@ -1,0 +1,55 @@
+package web_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/profbot/profbot/internal/incident"
+)
+
+func TestVerify(t *testing.T) {
+	s := newSite(t)
+	done := s.done(t, "live-api")
+	open := s.accept(t, incident.Alert{ID: "open", Key: incident.Key{Service: "billing", Monitor: "2"}})
+	for _, tc := range []struct {
+		name, incident, query string
+		head                  map[string]string
+		status                int
+		body                  string
+	}{
+		{"a script", done, "?by=deploy", nil, 202, `"incident": "v1"`},
+		{"the page's button", done, "", map[string]string{"Accept": "text/html,*/*", "Sec-Fetch-Site": "same-origin"}, 303, ""},
+		{"another site's page", done, "", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403, ""},
+		{"an old browser on another site", done, "", map[string]string{"Origin": "http://evil.example"}, 403, ""},
+		{"not finished", open, "", nil, 409, "still being worked on"},
+		{"unknown", "nosuch", "", nil, 404, "not stored"},
+		{"nothing flagged", done, "?by=nothing", nil, 409, "nothing to verify"},
+		{"a name that is none", done, "?by=" + strings.Repeat("x", 81), nil, 400, "at most 80"},
+		{"no text", done, "?by=%ff", nil, 400, "at most 80"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://profbot.test/api/incidents/"+tc.incident+"/verify"+tc.query, http.NoBody)
+			for k, v := range tc.head {
+				req.Header.Set(k, v)
+			}
+			w := httptest.NewRecorder()
+			s.h.ServeHTTP(w, req)
+			if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.body) {
+				t.Errorf("%d %q, want %d with %q", w.Code, w.Body, tc.status, tc.body)
+			}
+			if to := w.Result().Header.Get("Location"); tc.status == 303 && to != "/" {
+				t.Errorf("sent to %q", to)
+			}
+		})
+	}
+	if d := cmp.Diff([]string{done + " for deploy", done + " for ", done + " for nothing"}, s.asked); d != "" {
+		t.Errorf("asked for (-want +got):\n%s", d)
+	}
+	if page := s.get(t, "/").Body.String(); !strings.Contains(page, `action="api/incidents/`+done+`/verify"`) || strings.Contains(page, `action="api/incidents/`+open) {
+		t.Errorf("the buttons are wrong: %s", page)
+	}
+}
