@@ -46,6 +46,7 @@ var profiles = sync.OnceValues(func() (map[incident.Kind][]byte, error) {
 // within the next 5 s (its scheduler's interval) run at once.
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
+	t.Parallel()
 	if _, err := profiles(); err != nil {
 		t.Fatal(err)
 	}

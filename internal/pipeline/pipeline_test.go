@@ -170,22 +170,24 @@ func TestNoPods(t *testing.T) {
 		{"billing", `no pods are known for service "billing"; configured: live-api`}, // the finder's words
 		{"live-api", `no pods are known for service "live-api"`},                     // an empty list
 	} {
-		bubble(t, func(t *testing.T) {
-			w := newWorld(t, nil)
-			w.start()
-			a := alert("e1", incident.TransitionTriggered)
-			a.Key.Service = tc.service
-			rec, err := w.p.Accept(t.Context(), a)
-			if err != nil {
-				t.Fatal(err)
-			}
-			u := w.untilFinal(t, rec.Incident)
-			if u.Incident.Status != incident.StatusFailed || u.Incident.Failure != tc.want || u.Report != nil || u.Picture != nil {
-				t.Errorf("%s: %+v", tc.service, u.Incident)
-			}
-			if got := w.asked(); len(got) > 0 {
-				t.Errorf("%s: pulled %v", tc.service, got)
-			}
+		t.Run(tc.want, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, nil)
+				w.start()
+				a := alert("e1", incident.TransitionTriggered)
+				a.Key.Service = tc.service
+				rec, err := w.p.Accept(t.Context(), a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				u := w.untilFinal(t, rec.Incident)
+				if u.Incident.Status != incident.StatusFailed || u.Incident.Failure != tc.want || u.Report != nil || u.Picture != nil {
+					t.Errorf("%s: %+v", tc.service, u.Incident)
+				}
+				if got := w.asked(); len(got) > 0 {
+					t.Errorf("%s: pulled %v", tc.service, got)
+				}
+			})
 		})
 	}
 }
