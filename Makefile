@@ -7,7 +7,7 @@ MODULES := . pkg/sfcache
 FUZZTIME ?= 20s
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test lint fmt build demo fuzz bench golden vuln setup clean
+.PHONY: help test lint fmt build demo pictures fuzz bench golden vuln setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ build: ## Build bin/profbot
 
 demo: ## Run the whole loop on this machine
 	go run ./cmd/profbot demo
+
+pictures: ## Make the pictures in docs/ from a run of the demo
+	@sh scripts/pictures.sh
 
 fuzz: ## Fuzz every target for FUZZTIME each
 	@for m in $(MODULES); do (cd $$m && go list ./...); done | while read -r pkg; do \

@@ -1,7 +1,12 @@
 package demo
 
 import (
+	"bytes"
+	"context"
+	"crypto/rand"
 	"errors"
+	"image"
+	"image/png"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +18,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/profbot/profbot/internal/analysis"
+	"github.com/profbot/profbot/internal/incident"
+	"github.com/profbot/profbot/internal/slackbot"
+	"github.com/profbot/profbot/internal/slackbot/slacktest"
 )
 
 // TestJudge holds the demo to being a check: what the services do must be
@@ -109,4 +117,52 @@ func TestClear(t *testing.T) {
 	if d := cmp.Diff(mine, left); d != "" {
 		t.Errorf("left (-want +got):\n%s", d)
 	}
+}
+
+// TestPage: the page that stays needs nothing but the pictures beside it.
+func TestPage(t *testing.T) {
+	s := slacktest.New(slacktest.Options{Token: "xoxb-test", Channels: []slacktest.Channel{{ID: channel, Name: "ops-alerts"}}})
+	bot, err := slackbot.New(slackbot.Options{Token: "xoxb-test", Channel: channel, APIURL: s.URL(), HTTPClient: s.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		u := slackbot.Update{
+			Incident: incident.Incident{ID: rand.Text(), Status: incident.StatusDone, Alert: incident.Alert{Key: incident.Key{Service: "live-api"}}},
+			Report:   &analysis.Report{Service: "live-api"}, Picture: onePixel(t),
+		}
+		if err := bot.Publish(t.Context(), memory{}, u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page := string((&demo{slack: s}).page(t.Context()))
+	for _, want := range []string{"<style>", `src="` + FilePicture + `"`, `href="` + FilePicture + `"`, `src="` + FilePictureAfter + `"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q in the page", want)
+		}
+	}
+	for _, bad := range []string{"files/", "page.css", "page.js", "<script"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("%q in the page", bad)
+		}
+	}
+}
+
+func onePixel(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 1, 1))); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// memory is a ledger that lives as long as the test.
+type memory map[string]incident.Effect
+
+func (m memory) Load(_ context.Context, step string) (incident.Effect, error) { return m[step], nil }
+
+func (m memory) Save(_ context.Context, step string, e incident.Effect) error {
+	m[step] = e
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/profbot/profbot/internal/analysis"
 	"github.com/profbot/profbot/internal/demo/fleet"
@@ -104,20 +105,29 @@ func (d *demo) leave(ctx context.Context) error {
 	return nil
 }
 
-var pagePicture = regexp.MustCompile(`src="[^"]*/files/[^"]*"`)
+var (
+	pageFile   = regexp.MustCompile(`(src|href)="files/[^"]*"`)
+	pageScript = regexp.MustCompile(`<script[^>]*></script>\n?`)
+)
 
-// page is the thread's page with the pictures beside it, in the order in which
-// they were posted, so that it can be opened when the demo has ended.
+// page is the thread's page as one file with the pictures beside it, so that
+// it can be opened when the demo has ended: the style in it, no script that
+// asks for news, and the pictures in the order in which they were posted.
 func (d *demo) page(ctx context.Context) []byte {
-	w := httptest.NewRecorder()
-	d.slack.Page().ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
-	files := []string{FilePicture, FilePictureAfter}
-	return pagePicture.ReplaceAllFunc(w.Body.Bytes(), func(src []byte) []byte {
-		if len(files) == 0 {
-			return src
+	get := func(path string) []byte {
+		w := httptest.NewRecorder()
+		d.slack.Page().ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
+		return w.Body.Bytes()
+	}
+	style := append(append([]byte("<style>\n"), get("/page.css")...), "</style>"...)
+	page := bytes.Replace(get("/"), []byte(`<link rel="stylesheet" href="page.css">`), style, 1)
+	page = pageScript.ReplaceAll(page, nil)
+	names := map[string]string{} // by what the page calls the file
+	return pageFile.ReplaceAllFunc(page, func(ref []byte) []byte {
+		attribute, file, _ := strings.Cut(string(ref), "=")
+		if _, ok := names[file]; !ok {
+			names[file] = []string{FilePicture, FilePictureAfter}[min(len(names), 1)]
 		}
-		file := files[0]
-		files = files[1:]
-		return []byte(`src="` + file + `"`)
+		return []byte(attribute + `="` + names[file] + `"`)
 	})
 }

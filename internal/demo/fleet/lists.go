@@ -13,8 +13,8 @@ import (
 )
 
 // holdTTL is how long a decoded list is shared: no viewer notices a list that
-// is half a second old.
-const holdTTL = 500 * time.Millisecond
+// is a second old.
+const holdTTL = time.Second
 
 // lists is the catalog after the fix: the same Redis keys through the same
 // local cache, and one decode for all who ask at the same time.
