@@ -208,13 +208,13 @@ func (c *Cache[V]) fetchRemote(ctx context.Context, own *call[V], hash uint64, k
 					return spare, ""
 				}
 			}
-			if f.Token == "" { // it has a value, and nobody asked for a token yet
-				if ask == AskAll {
-					return spare, "" // a Remote that gives none: go on without
-				}
+			if f.Token == "" && ask == AskMissing { // it has a value, and nobody asked for a token yet
 				ask, pause = AskAll, time.Millisecond
 				continue
 			}
+		}
+		if f.Token == "" {
+			return spare, "" // a Remote that gives none: go on without
 		}
 		if f.Owner && c.cfg.Lease > 0 {
 			c.leases.Add(1)

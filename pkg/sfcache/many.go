@@ -239,7 +239,7 @@ func (b *batch[V]) fetch(ctx context.Context) {
 			}
 			continue
 		}
-		if !f.Owner && c.cfg.Lease > 0 {
+		if !f.Owner && f.Token != "" && c.cfg.Lease > 0 {
 			alone = append(alone, k)
 			continue
 		}

@@ -53,7 +53,8 @@ type Fetched struct {
 	Value []byte // nil for a miss; not nil for an empty value
 	// Life is how long Value stays; 0 when that is not known.
 	Life time.Duration
-	// Token fences a fill; "" where Ask took out none.
+	// Token fences a fill; "" where Ask took out none, and where the Remote can
+	// store nothing: then what is loaded is not stored there.
 	Token string
 	// Owner says that this call took the token out, so that no other process
 	// is loading the key.
