@@ -50,11 +50,8 @@ func (c *Cache[V]) fetch(ctx context.Context, own *call[V], hash uint64, key str
 		var zero V
 		return zero, ended(ctx)
 	}
-	v, cost, err := c.load(ctx, key, load)
+	v, cost, err := c.load(ctx, key, load, token)
 	if err != nil && !errors.Is(err, c.cfg.NotFound) {
-		if token != "" {
-			c.giveBack(ctx, c.remoteKey(key), token)
-		}
 		if spare != nil {
 			c.stale.Add(1)
 			return spare.v, spare.err
@@ -70,15 +67,18 @@ func (c *Cache[V]) enough(e envelope) bool { return time.Until(e.fresh) > c.marg
 
 var errNoReturn = errors.New("the loader did not return")
 
-// load calls the loader. Its panics and Goexits are counted here, and caught
-// by the flight.
-func (c *Cache[V]) load(ctx context.Context, key string, load Loader[V]) (v V, took time.Duration, err error) {
+// load calls the loader, and gives the token back, if there is one, when it
+// fails. Its panics and Goexits are failures here, and caught by the flight.
+func (c *Cache[V]) load(ctx context.Context, key string, load Loader[V], token string) (v V, took time.Duration, err error) {
 	c.loads.Add(1)
 	start := time.Now()
 	err = errNoReturn
 	defer func() {
 		took = time.Since(start)
 		c.countLoad(key, took, err)
+		if token != "" && err != nil && !errors.Is(err, c.cfg.NotFound) {
+			c.giveBack(ctx, c.remoteKey(key), token)
+		}
 	}()
 	v, err = load(ctx, key)
 	return v, took, err

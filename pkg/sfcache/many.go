@@ -271,19 +271,16 @@ func (b *batch[V]) each(keys []*batchKey[V], f func(*batchKey[V]) (V, error)) {
 // loadOne is what a single flight does after Remote had nothing.
 func (b *batch[V]) loadOne(ctx context.Context, k *batchKey[V]) (V, error) {
 	c := b.c
-	v, cost, err := c.load(ctx, k.key, c.cfg.Load)
+	v, cost, err := c.load(ctx, k.key, c.cfg.Load, k.token)
 	if err != nil && !errors.Is(err, c.cfg.NotFound) {
-		return b.failed(ctx, k, err)
+		return b.failed(k, err)
 	}
 	c.store(ctx, k.own, k.hash, k.key, v, err, cost, k.token)
 	return v, err
 }
 
 // failed is what a key gets whose load failed.
-func (b *batch[V]) failed(ctx context.Context, k *batchKey[V], err error) (V, error) {
-	if k.token != "" {
-		b.c.giveBack(ctx, b.c.remoteKey(k.key), k.token)
-	}
+func (b *batch[V]) failed(k *batchKey[V], err error) (V, error) {
 	if k.spare != nil {
 		b.c.stale.Add(1)
 		return k.spare.v, k.spare.err

@@ -28,7 +28,12 @@ func (b *batch[V]) loadMany(ctx context.Context, keys []*batchKey[V]) {
 	if err != nil {
 		c.loadErrors.Add(int64(len(keys)))
 		c.observe(Event{Kind: EventLoad, Key: names[0], Took: took, Err: err})
-		b.each(keys, func(k *batchKey[V]) (V, error) { return b.failed(ctx, k, err) })
+		b.each(keys, func(k *batchKey[V]) (V, error) {
+			if k.token != "" {
+				c.giveBack(ctx, c.remoteKey(k.key), k.token)
+			}
+			return b.failed(k, err)
+		})
 		return
 	}
 	c.observe(Event{Kind: EventLoad, Key: names[0], Took: took})
