@@ -75,7 +75,7 @@ type Entry struct {
 var errResting = errors.New("sfcache: remote tier is resting after failures")
 
 // guard stands before a Remote: every call gets its own deadline, and after
-// failures in a row there is a rest in which none is made, so that a dead
+// failures in a row there is a rest in which nothing is read, so that a dead
 // Redis costs its timeout a few times and not in every load.
 type guard struct {
 	remote  Remote
@@ -83,7 +83,8 @@ type guard struct {
 
 	mu       sync.Mutex // protects the fields below
 	failures int        // in a row
-	until    time.Time  // no call before, but for one that probes
+	rests    int        // in a row
+	until    time.Time  // no read before, but for one that probes
 }
 
 const (
@@ -92,45 +93,68 @@ const (
 	restMost  = 5 * time.Second
 )
 
-// do makes one call. It fails with errResting when it is not made at all.
-func (g *guard) do(ctx context.Context, call func(context.Context) error) error {
-	if !g.enter() {
+// read makes one call that callers can do without. It fails with errResting
+// when it is not made at all.
+func (g *guard) read(ctx context.Context, call func(context.Context) error) error {
+	ok, probe := g.enter()
+	if !ok {
 		return errResting
 	}
+	return g.do(ctx, probe, call)
+}
+
+// write makes one call that is made even in a rest: what it tells is lost
+// otherwise, and a Remote that takes it is well again.
+func (g *guard) write(ctx context.Context, call func(context.Context) error) error {
+	return g.do(ctx, false, call)
+}
+
+func (g *guard) do(ctx context.Context, probe bool, call func(context.Context) error) error {
 	cctx, cancel := context.WithTimeoutCause(ctx, g.timeout, fmt.Errorf("no answer within %s", g.timeout))
 	defer cancel()
 	err := call(cctx)
 	if err != nil && cctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, context.Cause(cctx))
 	}
-	// Whoever asked may have left: that says nothing about the remote.
-	g.leave(err != nil && ctx.Err() == nil)
+	switch {
+	case err == nil:
+		g.well()
+	case ctx.Err() == nil: // else who asked has left, which says nothing about the Remote
+		g.failed(probe)
+	}
 	return err
 }
 
-func (g *guard) enter() bool {
+func (g *guard) enter() (ok, probe bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.failures < restAfter {
-		return true
+		return true, false
 	}
 	now := time.Now()
 	if now.Before(g.until) {
-		return false
+		return false, false
 	}
 	g.until = now.Add(g.timeout) // one probe at a time
-	return true
+	return true, true
 }
 
-func (g *guard) leave(failed bool) {
+func (g *guard) well() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !failed {
-		g.failures = 0
+	g.failures, g.rests = 0, 0
+}
+
+func (g *guard) failed(probe bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.failures++
+	now := time.Now()
+	// Of many calls that fail together one starts the rest, and none makes it
+	// longer; a probe starts the next.
+	if g.failures < restAfter || now.Before(g.until) && !probe {
 		return
 	}
-	g.failures++
-	if over := g.failures - restAfter; over >= 0 {
-		g.until = time.Now().Add(min(restFirst<<min(over, 6), restMost))
-	}
+	g.until = now.Add(min(restFirst<<min(g.rests, 6), restMost))
+	g.rests++
 }

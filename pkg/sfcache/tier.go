@@ -34,13 +34,15 @@ func (c *Cache[V]) remoteValue(payload []byte, absent bool, left, cost time.Dura
 	return append(b, payload...), max(left, time.Millisecond)
 }
 
-// ask is Remote.Fetch, guarded.
+// ask is Remote.Fetch, guarded. It does not end with ctx: when all callers are
+// less patient than RemoteTimeout, nobody would find out that Remote is slow.
 func (c *Cache[V]) ask(ctx context.Context, keys []string, ask Ask) (got []Fetched, err error) {
 	life := c.cfg.Lease
 	if life == 0 {
 		life = c.cfg.LoadTimeout + c.cfg.RemoteTimeout // as long as a fill may come
 	}
-	err = c.remote.do(ctx, func(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	err = c.remote.read(ctx, func(ctx context.Context) error {
 		got, err = c.remote.remote.Fetch(ctx, keys, ask, life)
 		if err == nil && len(got) != len(keys) {
 			err = errors.New("Remote.Fetch returned another number of answers than there were keys")
@@ -57,7 +59,7 @@ func (c *Cache[V]) ask(ctx context.Context, keys []string, ask Ask) (got []Fetch
 // writes are not either.
 func (c *Cache[V]) fill(ctx context.Context, entries []Entry) (stored []bool) {
 	ctx = context.WithoutCancel(ctx)
-	err := c.remote.do(ctx, func(ctx context.Context) (err error) {
+	err := c.remote.read(ctx, func(ctx context.Context) (err error) {
 		stored, err = c.remote.remote.Fill(ctx, entries)
 		if err == nil && len(stored) != len(entries) {
 			err = errors.New("Remote.Fill returned another number of answers than there were entries")

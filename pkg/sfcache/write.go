@@ -18,7 +18,9 @@ import (
 // (at the latest when their local copies expire).
 //
 // An error says that Remote could not be told, and other processes may keep
-// the old value until it expires; in this process it is forgotten.
+// the old value until it expires; in this process it is forgotten. Remote is
+// tried even while it rests after failures, so with a dead one this takes up to
+// RemoteTimeout.
 func (c *Cache[V]) Set(ctx context.Context, key string, v V) error {
 	if err := c.writable(ctx); err != nil {
 		return err
@@ -38,7 +40,7 @@ func (c *Cache[V]) Set(ctx context.Context, key string, v V) error {
 	if c.remote != nil {
 		e := Entry{Key: c.remoteKey(key)}
 		e.Value, e.Life = c.remoteValue(payload, false, left, 0)
-		err = c.remote.do(ctx, func(ctx context.Context) error { return c.cfg.Remote.Set(ctx, e, c.id) })
+		err = c.remote.write(ctx, func(ctx context.Context) error { return c.cfg.Remote.Set(ctx, e, c.id) })
 		c.remoteFailed(ctx, e.Key, err)
 	}
 	r := c.ready(hash, key, v, nil, payload, ok, left, 0)
@@ -80,7 +82,7 @@ func (c *Cache[V]) Delete(ctx context.Context, keys ...string) error {
 	if c.remote == nil {
 		return nil
 	}
-	err := c.remote.do(ctx, func(ctx context.Context) error { return c.cfg.Remote.Delete(ctx, remoteKeys, c.id) })
+	err := c.remote.write(ctx, func(ctx context.Context) error { return c.cfg.Remote.Delete(ctx, remoteKeys, c.id) })
 	drop() // what flights that started in between read from Remote
 	c.remoteFailed(ctx, remoteKeys[0], err)
 	if err != nil {
