@@ -11,8 +11,8 @@
 //
 // Beside a key K it uses, while somebody loads K, the key {K}:fence (or K:fence
 // where K has a hash tag of its own), which is on the same node of a cluster. A
-// user of Redis needs the commands GET, SET, DEL, PTTL, EVAL, EVALSHA, PUBLISH
-// and SUBSCRIBE, for these keys and the channel.
+// user of Redis needs the commands GET, SET, DEL, PTTL, EVAL, EVALSHA, PUBLISH,
+// SUBSCRIBE and PING, for these keys and the channel.
 //
 // It is a module of its own, so that a service which uses sfcache without
 // Redis, or with its own version of go-redis, is not moved by this one.
@@ -22,11 +22,8 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -50,20 +47,38 @@ type Remote struct {
 	client  redis.UniversalClient
 	channel string // "" for no messages
 	cluster bool
+	quiet   time.Duration // the constant, but in tests
 }
 
-// New returns a Remote that uses client, which stays the caller's to close. The
-// client's own timeouts and retries apply within sfcache's RemoteTimeout: set
-// ContextTimeoutEnabled, or a slow Redis is noticed only by them.
+var _ sfcache.Remote = (*Remote)(nil)
+
+// New returns a Remote that uses client, which stays the caller's to close, after
+// the caches. The client's own timeouts and retries apply within sfcache's
+// RemoteTimeout. Set its ContextTimeoutEnabled, or what it does for a call that
+// was given up, on a Redis that does not answer, takes a connection and a
+// goroutine until its ReadTimeout.
+//
+// It panics for a redis.Ring: when one of a ring's nodes comes back, so does
+// what was deleted while it was away.
 func New(client redis.UniversalClient, opt Options) *Remote {
-	r := &Remote{client: client, channel: opt.Channel}
+	r := &Remote{client: client, channel: opt.Channel, quiet: quiet}
 	if opt.Channel == "" {
 		r.channel = "sfcache"
 	}
 	if opt.NoMessages {
 		r.channel = ""
 	}
-	_, r.cluster = client.(*redis.ClusterClient)
+	// By method, so that a client of the caller's own type that embeds one of
+	// these is known too.
+	type each = func(context.Context, *redis.Client) error
+	_, r.cluster = client.(interface {
+		ForEachMaster(context.Context, each) error
+	})
+	if _, shards := client.(interface {
+		ForEachShard(context.Context, each) error
+	}); shards && !r.cluster {
+		panic("sfredis: a redis.Ring cannot be used: when one of its nodes comes back, so does what was deleted meanwhile")
+	}
 	return r
 }
 
@@ -86,21 +101,54 @@ var (
 // sees one node, with one call a key and all of them in one pipeline. Each key
 // comes with its fence and with as many of args as perKey says; common follow.
 // The answers are concatenated.
+//
+// The call runs in a goroutine of its own. Whatever the client is at when ctx
+// ends (a read that only its own timeouts bound, a handshake, a look at the
+// cluster's nodes), run does not wait for it; that goroutine ends with the
+// client's call.
 func (r *Remote) run(ctx context.Context, s *redis.Script, keys []string, args []any, perKey int, common ...any) ([]any, error) {
-	if !r.cluster || len(keys) == 1 {
-		return s.Run(ctx, r.client, withFences(keys), append(common, args...)...).Slice()
+	type answer struct {
+		got []any
+		err error
 	}
-	// A pipeline cannot fall back from EVALSHA for a node that does not know
-	// the script, so the text is sent.
-	pipe := r.client.Pipeline()
+	done := make(chan answer, 1)
+	go func() {
+		var a answer
+		if !r.cluster || len(keys) == 1 {
+			a.got, a.err = s.Run(ctx, r.client, withFences(keys), slices.Concat(common, args)...).Slice()
+		} else {
+			a.got, a.err = r.runEach(ctx, s, keys, args, perKey, common)
+		}
+		done <- a
+	}()
+	select {
+	case a := <-done:
+		return a.got, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// runEach is run with a call a key. A node that does not know the script yet
+// gets its text in a second pipeline.
+func (r *Remote) runEach(ctx context.Context, s *redis.Script, keys []string, args []any, perKey int, common []any) (all []any, err error) {
 	cmds := make([]*redis.Cmd, len(keys))
-	for i, key := range keys {
-		cmds[i] = s.Eval(ctx, pipe, withFences([]string{key}), append(append([]any(nil), common...), args[i*perKey:(i+1)*perKey]...)...)
+	add := func(pipe redis.Pipeliner, eval func(context.Context, redis.Scripter, []string, ...any) *redis.Cmd, i int) {
+		cmds[i] = eval(ctx, pipe, withFences(keys[i:i+1]), slices.Concat(common, args[i*perKey:(i+1)*perKey])...)
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err
+	pipe, again := r.client.Pipeline(), r.client.Pipeline()
+	for i := range keys {
+		add(pipe, s.EvalSha, i)
 	}
-	var all []any
+	_, _ = pipe.Exec(ctx) // each command has its error
+	for i, c := range cmds {
+		if redis.HasErrorPrefix(c.Err(), "NOSCRIPT") {
+			add(again, s.Eval, i)
+		}
+	}
+	if again.Len() > 0 {
+		_, _ = again.Exec(ctx)
+	}
 	for _, c := range cmds {
 		got, err := c.Slice()
 		if err != nil {
@@ -118,15 +166,6 @@ func withFences(keys []string) []string {
 		out = append(out, k, fence(k))
 	}
 	return out
-}
-
-// fence is the key that a token of key is kept in, in the same hash slot: see
-// the Redis Cluster specification, "Hash tags".
-func fence(key string) string {
-	if _, after, ok := strings.Cut(key, "{"); ok && strings.IndexByte(after, '}') > 0 {
-		return key + ":fence"
-	}
-	return "{" + key + "}:fence"
 }
 
 // Fetch implements [sfcache.Remote]. It is one round trip.
@@ -174,7 +213,8 @@ func (r *Remote) Fill(ctx context.Context, entries []sfcache.Entry) ([]bool, err
 }
 
 // Set implements [sfcache.Remote]. The value, the end of other loads and the
-// message are one step.
+// message are one step. Where Redis has no room for the value, the old one is
+// removed all the same.
 func (r *Remote) Set(ctx context.Context, e sfcache.Entry, origin string) error {
 	if err := r.write(ctx, []string{e.Key}, origin, 1, e.Value, max(e.Life.Milliseconds(), 1)); err != nil {
 		return fmt.Errorf("sfredis: set: %w", err)
@@ -192,67 +232,13 @@ func (r *Remote) Delete(ctx context.Context, keys []string, origin string) error
 
 func (r *Remote) write(ctx context.Context, keys []string, origin string, common ...any) error {
 	var messages []any
-	all := keys
 	if r.cluster { // each call tells of its own key
 		for _, k := range keys {
 			messages = append(messages, message(origin, k))
 		}
 	} else {
-		messages = append(messages, message(origin, all...))
+		messages = append(messages, message(origin, keys...))
 	}
 	_, err := r.run(ctx, writeScript, keys, messages, 1, append([]any{r.channel}, common...)...)
 	return err
-}
-
-// message is what goes through the channel: a JSON array of the origin and the
-// keys.
-func message(origin string, keys ...string) string {
-	b, err := json.Marshal(append([]string{origin}, keys...))
-	if err != nil {
-		panic(err) // strings always can
-	}
-	return string(b)
-}
-
-// quiet is how long the channel may be silent before the connection is tried.
-const quiet = 5 * time.Second
-
-// Watch implements [sfcache.Remote].
-func (r *Remote) Watch(ctx context.Context, changed func(origin string, keys []string), missed func()) error {
-	if r.channel == "" {
-		return nil
-	}
-	sub := r.client.Subscribe(ctx, r.channel)
-	defer sub.Close()
-	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // ends a Receive that waits
-	defer stop()
-	asked := false // whether a ping is under way
-	for {
-		got, err := sub.ReceiveTimeout(ctx, quiet)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		var timeout net.Error
-		switch {
-		case err == nil:
-			asked = false
-		case errors.As(err, &timeout) && timeout.Timeout() && !asked:
-			asked = true
-			if err := sub.Ping(ctx); err != nil {
-				return fmt.Errorf("sfredis: watch: %w", err)
-			}
-			continue
-		default:
-			return fmt.Errorf("sfredis: watch: %w", err)
-		}
-		switch m := got.(type) {
-		case *redis.Subscription: // the first time, and when the client has connected again
-			missed()
-		case *redis.Message:
-			var parts []string
-			if json.Unmarshal([]byte(m.Payload), &parts) == nil && len(parts) > 1 {
-				changed(parts[0], parts[1:])
-			}
-		}
-	}
 }
