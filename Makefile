@@ -2,8 +2,8 @@
 # tools are pinned in tools/go.mod, servers that tests want are found or installed.
 
 SHELL := /bin/sh
-# Two modules: the root and pkg/sfcache (named in go.work).
-MODULES := . pkg/sfcache
+# The root, and the cache with what is beside it (named in go.work).
+MODULES := . pkg/sfcache pkg/sfcache/sfredis pkg/sfcache/sfprom
 FUZZTIME ?= 20s
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
@@ -12,7 +12,7 @@ TOOL := GOWORK=off go tool -modfile=tools/go.mod
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
 
-test: setup ## Run every test of both modules with the race detector
+test: setup ## Run every test of all modules with the race detector
 	go test -race -timeout 20m work
 
 setup:
@@ -44,7 +44,7 @@ bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem work
 
 golden: ## Rewrite golden files; look at the difference before you commit it
-	go test ./internal/analysis ./internal/flame ./internal/config ./internal/slackbot/... ./internal/archtest -update
+	go test ./internal/analysis ./internal/flame ./internal/config ./internal/slackbot/... ./internal/archtest ./pkg/sfcache/sfprom -update
 
 vuln: ## Look for known vulnerabilities; VULNDB=file:///dir for a local database
 	$(TOOL) govulncheck $(if $(VULNDB),-db $(VULNDB)) ./...

@@ -19,4 +19,5 @@ install() { # PACKAGE: what it is for
 have cc || have gcc || install gcc "the race detector needs a C compiler"
 have chromium || have chromium-browser || have google-chrome || have chrome || have headless_shell ||
 	install chromium "pages are opened in a real browser"
+have redis-server || install redis-server "the cache is tested against a real Redis"
 exit 0
