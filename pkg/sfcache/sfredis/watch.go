@@ -52,7 +52,7 @@ func (r *Remote) Watch(ctx context.Context, changed func(origin string, keys []s
 // the client cannot connect. broken ends ctx.
 func (r *Remote) receive(ctx context.Context, broken context.CancelCauseFunc, events chan<- any) error {
 	sub := r.client.Subscribe(ctx, r.channel)
-	defer sub.Close()
+	defer func() { _ = sub.Close() }()
 	// Closing is what ends a Receive that waits.
 	defer context.AfterFunc(ctx, func() { _ = sub.Close() })()
 	var heard atomic.Bool

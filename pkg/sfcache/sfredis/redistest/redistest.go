@@ -7,6 +7,7 @@ package redistest
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -71,7 +72,7 @@ func start(tb testing.TB, cluster bool, args []string) *Server {
 
 func freePort(tb testing.TB) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func (s *Server) run(bin string) error {
 	if s.cluster {
 		args = append(args, "--cluster-enabled", "yes", "--cluster-port", freePort(s.tb))
 	}
-	cmd := exec.Command(bin, args...)
+	cmd := exec.CommandContext(context.Background(), bin, args...) // Kill ends it
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	endWithParent(cmd.SysProcAttr)
 	started, done := make(chan error), make(chan struct{})
@@ -152,11 +153,12 @@ func (s *Server) up() bool {
 // say sends an inline command and returns the lines of its answer, which has
 // none that is empty but at the end.
 func (s *Server) say(command string) (string, error) {
-	c, err := net.DialTimeout("tcp", s.Addr, time.Second)
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(context.Background(), "tcp", s.Addr)
 	if err != nil {
 		return "", err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if err := c.SetDeadline(time.Now().Add(time.Second)); err != nil {
 		return "", err
 	}
