@@ -9,6 +9,7 @@ import (
 	mrand "math/rand/v2"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coocood/freecache"
@@ -33,7 +34,8 @@ type Cache[V any] struct {
 	flights Group[V]
 	// decodes share the reading and decoding of Local. These cannot block, so
 	// the caller that comes first does the work itself, and nobody leaves.
-	decodes [shards]singleflight.Group
+	// forget replaces all of them: who comes later joins no decode from before.
+	decodes atomic.Pointer[[shards]singleflight.Group]
 	writers keyLocks
 	local   *freecache.Cache // nil when off
 	remote  *guard           // nil when off
@@ -53,6 +55,7 @@ func New[V any](cfg Config[V]) (*Cache[V], error) {
 	}
 	c := &Cache[V]{cfg: cfg, id: rand.Text(), clone: cfg.Clone, hold: newHold[V](cfg.Hold.MaxBytes), watched: make(chan struct{})}
 	c.flights.Timeout = cfg.LoadTimeout
+	c.decodes.Store(new([shards]singleflight.Group))
 	c.buffers.New = func() any { return new([]byte) }
 	if cfg.Local.Bytes > 0 {
 		c.local = freecache.NewCache(cfg.Local.Bytes)
@@ -153,7 +156,7 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 		return v, nil, false
 	}
 	first := false
-	res, _, _ := c.decodes[hash%shards].Do(key, func() (any, error) {
+	res, _, _ := c.decodes.Load()[hash%shards].Do(key, func() (any, error) {
 		first = true
 		return c.readLocal(hash, key, nil), nil
 	})
@@ -178,10 +181,11 @@ func (c *Cache[V]) refresh(ctx context.Context, hash uint64, key string, load Lo
 	if load == nil {
 		return
 	}
-	c.refreshes.Add(1)
-	c.flights.background(ctx, hash, key, func(ctx context.Context, own *call[V]) (V, error) {
+	if c.flights.background(ctx, hash, key, func(ctx context.Context, own *call[V]) (V, error) {
 		return c.fetch(ctx, own, hash, key, load, readFresh)
-	})
+	}) {
+		c.refreshes.Add(1)
+	}
 }
 
 // pause is how long after a refresh was started no other is started for the
@@ -254,6 +258,7 @@ func (c *Cache[V]) forget() {
 		if c.local != nil {
 			c.local.Clear()
 		}
+		c.decodes.Store(new([shards]singleflight.Group))
 	})
 }
 

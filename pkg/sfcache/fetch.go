@@ -123,7 +123,7 @@ func (c *Cache[V]) keep(own *call[V], hash uint64, key string, v V, notFound err
 		return
 	}
 	r := c.ready(hash, key, v, notFound, payload, ok, left, cost)
-	if !c.flights.store(hash, own, func() { c.putReady(key, r) }) {
+	if !c.flights.store(hash, own, func() { c.putReady(hash, key, r) }) {
 		c.refused.Add(1)
 	}
 	c.reportReady(key, r)

@@ -46,7 +46,8 @@ func (c *Cache[V]) readLocal(hash uint64, key string, usable func(envelope) bool
 	}
 	c.localHits.Add(1)
 	r := c.ready(hash, key, f.v, f.err, nil, false, left, e.cost)
-	c.flights.storeUnwritten(hash, writes, func() { c.putReady(key, r) })
+	r.local = false // it is there
+	c.flights.storeUnwritten(hash, writes, func() { c.putReady(hash, key, r) })
 	c.reportReady(key, r)
 	return f
 }
@@ -55,7 +56,8 @@ func (c *Cache[V]) readLocal(hash uint64, key string, usable func(envelope) bool
 // time, storing it happens under a lock.
 type ready[V any] struct {
 	item  *item[V] // nil: not for the hold
-	bytes []byte   // nil: not for Local
+	local bool     // Local is to have bytes, or nothing
+	bytes []byte   // nil: nothing
 	stay  int      // seconds, in Local
 
 	tooLarge bool  // the hold refused it
@@ -65,7 +67,7 @@ type ready[V any] struct {
 // ready makes v ready, or the knowledge that there is none. left is how long
 // it is fresh, cost how long it took to get; ok says that payload is v.
 func (c *Cache[V]) ready(hash uint64, key string, v V, notFound error, payload []byte, ok bool, left, cost time.Duration) *ready[V] {
-	r := &ready[V]{}
+	r := &ready[V]{local: c.local != nil}
 	stale := c.cfg.Stale
 	if notFound != nil {
 		stale = 0
@@ -98,15 +100,20 @@ func (c *Cache[V]) ready(hash uint64, key string, v V, notFound error, payload [
 }
 
 // putReady stores r. It runs under the lock of its key's flights.
-func (c *Cache[V]) putReady(key string, r *ready[V]) {
+func (c *Cache[V]) putReady(hash uint64, key string, r *ready[V]) {
 	if r.item != nil {
 		r.tooLarge = !c.hold.put(r.item)
 	}
-	if r.bytes != nil {
-		if r.refused = c.local.Set([]byte(key), r.bytes, r.stay); r.refused != nil {
-			c.local.Del([]byte(key)) // an older value may be there
-		}
+	if !r.local {
+		return
 	}
+	if r.bytes != nil {
+		r.refused = c.local.Set([]byte(key), r.bytes, r.stay)
+	}
+	if r.bytes == nil || r.refused != nil {
+		c.local.Del([]byte(key)) // an older value may be there
+	}
+	c.decodes.Load()[hash%shards].Forget(key)
 }
 
 // reportReady tells what putReady could not store.
@@ -127,9 +134,9 @@ func (c *Cache[V]) reportReady(key string, r *ready[V]) {
 }
 
 // dropLocal removes key from the tiers of this process. Nobody joins a decode
-// of the removed bytes any more.
+// of the removed bytes any more. It runs under the lock of its key's flights.
 func (c *Cache[V]) dropLocal(hash uint64, key string) {
-	c.decodes[hash%shards].Forget(key)
+	c.decodes.Load()[hash%shards].Forget(key)
 	c.hold.remove(hash, key)
 	if c.local != nil {
 		c.local.Del([]byte(key))

@@ -45,7 +45,7 @@ func (c *Cache[V]) Set(ctx context.Context, key string, v V) error {
 	c.flights.drop(hash, key, func() {
 		c.dropLocal(hash, key)
 		if err == nil && !c.flights.closed.Load() {
-			c.putReady(key, r)
+			c.putReady(hash, key, r)
 		}
 	})
 	c.reportReady(key, r)
