@@ -93,7 +93,8 @@ const (
 
 // do makes one call. It fails with errResting when it is not made at all.
 func (g *guard) do(ctx context.Context, call func(context.Context) error) error {
-	if !g.enter() {
+	probe, ok := g.enter()
+	if !ok {
 		return errResting
 	}
 	cctx, cancel := context.WithTimeoutCause(ctx, g.timeout, fmt.Errorf("no answer within %s", g.timeout))
@@ -102,31 +103,36 @@ func (g *guard) do(ctx context.Context, call func(context.Context) error) error 
 	if err != nil && cctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", err, context.Cause(cctx))
 	}
-	// Whoever asked may have left: that says nothing about the remote.
-	g.leave(err != nil && ctx.Err() == nil)
+	if err == nil || ctx.Err() == nil { // or whoever asked has left, which says nothing about the remote
+		g.leave(probe, err != nil)
+	}
 	return err
 }
 
-func (g *guard) enter() bool {
+// enter reports whether a call may be made, and whether it is one that probes.
+func (g *guard) enter() (probe, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.failures < restAfter {
-		return true
+		return false, true
 	}
 	now := time.Now()
 	if now.Before(g.until) {
-		return false
+		return false, false
 	}
 	g.until = now.Add(g.timeout) // one probe at a time
-	return true
+	return true, true
 }
 
-func (g *guard) leave(failed bool) {
+func (g *guard) leave(probe, failed bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !failed {
 		g.failures = 0
 		return
+	}
+	if g.failures >= restAfter && !probe {
+		return // it was under way when the rest began, which it must not make longer
 	}
 	g.failures++
 	if over := g.failures - restAfter; over >= 0 {
