@@ -7,4 +7,8 @@ require (
 	golang.org/x/sync v0.24.0
 )
 
-require github.com/cespare/xxhash/v2 v2.1.2 // indirect
+require (
+	github.com/anishathalye/porcupine v1.3.1 // indirect
+	github.com/cespare/xxhash/v2 v2.1.2 // indirect
+	github.com/google/go-cmp v0.7.0 // indirect
+)

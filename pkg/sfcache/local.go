@@ -74,14 +74,20 @@ func (c *Cache[V]) ready(hash uint64, key string, l loaded[V]) *ready[V] {
 	}
 	if c.hold.max > 0 {
 		it := &item[V]{hash: hash, key: key, val: l.v, err: l.notFound}
-		now := c.clock.read()
-		it.fresh = now + int64(min(l.left, c.spread(c.holdTTL())))
+		now, fresh, end := c.clock.read(), l.left, l.left
+		if c.cfg.Hold.TTL > 0 {
+			fresh = min(fresh, c.spread(c.cfg.Hold.TTL))
+		}
+		if c.local == nil && c.remote == nil {
+			end = fresh
+		}
+		it.fresh = now + int64(fresh)
 		it.soon, it.dead = it.fresh, it.fresh+int64(stale)
 		it.cost = int64(unsafe.Sizeof(*it)) + int64(len(key)) + 16 // and its place in the table
 		if l.notFound == nil {
 			// The margin is before the value's own end: when only the hold's
-			// TTL is over, the byte tiers have it.
-			it.soon = min(it.soon, now+int64(l.left-c.margin(l.cost)))
+			// TTL is over, a byte tier has it.
+			it.soon = min(it.soon, now+int64(end-c.margin(l.cost)))
 			it.cost += c.cfg.Hold.Size(l.v)
 			if c.cfg.SharedCheck {
 				it.snapshot = c.copyOf(l.v)
