@@ -83,7 +83,11 @@ func TestDocumented(t *testing.T) {
 			}
 		}
 	}
-	for _, v := range p.Vars {
+	for _, typ := range p.Types {
+		p.Consts = append(p.Consts, typ.Consts...)
+		p.Vars = append(p.Vars, typ.Vars...)
+	}
+	for _, v := range append(p.Consts, p.Vars...) {
 		for _, spec := range v.Decl.Specs {
 			if s := spec.(*ast.ValueSpec); v.Doc == "" && s.Doc == nil {
 				missing = append(missing, "comment of "+s.Names[0].Name)

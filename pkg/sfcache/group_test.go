@@ -25,7 +25,7 @@ type result struct {
 }
 
 // call calls Do in a goroutine and lets it come as far as it can.
-func call(g *sfcache.Group[string], ctx context.Context, f func(context.Context) (string, error)) <-chan result {
+func call(ctx context.Context, g *sfcache.Group[string], f func(context.Context) (string, error)) <-chan result {
 	done := make(chan result, 1)
 	start := time.Now()
 	go func() {
@@ -56,7 +56,7 @@ func TestGroupLeaderLeavesWaiterStays(t *testing.T) {
 				return "", ctx.Err()
 			}
 		}
-		leader, waiter := call(&g, ctx, heeds), call(&g, t.Context(), never)
+		leader, waiter := call(ctx, &g, heeds), call(t.Context(), &g, never)
 		time.Sleep(30 * ms)
 		cancel()
 		if r := <-leader; !errors.Is(r.err, context.Canceled) || r.took != 30*ms {
@@ -77,8 +77,8 @@ func TestGroupDeadlines(t *testing.T) {
 				defer cancel()
 				ctxs := map[string]context.Context{"leader": t.Context(), "waiter": t.Context()}
 				ctxs[who] = short
-				got := map[string]<-chan result{"leader": call(&g, ctxs["leader"], deaf)}
-				got["waiter"] = call(&g, ctxs["waiter"], never)
+				got := map[string]<-chan result{"leader": call(ctxs["leader"], &g, deaf)}
+				got["waiter"] = call(ctxs["waiter"], &g, never)
 				for name, c := range got {
 					r := <-c
 					switch {
@@ -100,7 +100,7 @@ func TestGroupLastCallerLeaves(t *testing.T) {
 		defer cancel()
 		var cause error
 		ended := make(chan struct{})
-		r := <-call(&g, ctx, func(ctx context.Context) (string, error) {
+		r := <-call(ctx, &g, func(ctx context.Context) (string, error) {
 			<-ctx.Done()
 			cause = context.Cause(ctx)
 			// Unlinked before cancelled: whoever comes now starts a new call.
@@ -136,9 +136,9 @@ func TestGroupKeepsValuesOfLeadersContext(t *testing.T) {
 func TestGroupTimeoutFreesCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := sfcache.Group[string]{Timeout: 100 * ms}
-		leader := call(&g, t.Context(), deaf)
+		leader := call(t.Context(), &g, deaf)
 		time.Sleep(50 * ms)
-		waiter := call(&g, t.Context(), never)
+		waiter := call(t.Context(), &g, never)
 		for name, w := range map[string]struct {
 			c    <-chan result
 			took time.Duration
@@ -180,7 +180,7 @@ func TestGroupPanicAndGoexit(t *testing.T) {
 				var g sfcache.Group[string]
 				var got []<-chan result
 				for range 3 {
-					got = append(got, call(&g, t.Context(), tt.f))
+					got = append(got, call(t.Context(), &g, tt.f))
 				}
 				for i, c := range got {
 					r := <-c

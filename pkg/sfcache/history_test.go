@@ -182,28 +182,28 @@ func play(t *testing.T, cfg sfcache.Config[int]) (*history, sfcache.Stats) {
 		wg.Go(func() {
 			for range 250 {
 				key := keys[rand.IntN(len(keys))]
-				switch n := rand.IntN(20); {
-				case n == 0:
+				switch rand.IntN(20) {
+				case 0:
 					h.do(client, key, true, func() (int, bool) {
 						return b.write(key, false, func(v int) error { return c.Set(t.Context(), key, v) })
 					})
-				case n == 1:
+				case 1:
 					h.do(client, key, true, func() (int, bool) {
 						return b.write(key, rand.IntN(4) == 0, func(int) error { return c.Delete(t.Context(), key) })
 					})
-				case n == 2:
+				case 2:
 					h.do(client, key, false, func() (int, bool) { return result(c.Refresh(t.Context(), key)) })
-				case n == 3:
+				case 3:
 					ctx, cancel := context.WithCancel(t.Context())
 					go func() { pause(); cancel() }()
 					h.do(client, key, false, func() (int, bool) { return result(c.Get(ctx, key)) })
-				case n == 4:
+				case 4:
 					many, err := map[string]int(nil), error(nil)
 					h.do(client, key, false, func() (int, bool) {
 						many, err = c.GetMany(t.Context(), keys)
 						return result(many[key], err)
 					})
-				case n == 5:
+				case 5:
 					c.Unhold(key)
 				default:
 					h.do(client, key, false, func() (int, bool) { return result(c.Get(t.Context(), key)) })

@@ -42,6 +42,7 @@ type Remote interface {
 // Ask says for which keys a Fetch takes out a token.
 type Ask int
 
+// What a Fetch may be asked for.
 const (
 	AskMissing Ask = iota // those without a value
 	AskAll                // those with a value too
