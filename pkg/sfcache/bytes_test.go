@@ -278,3 +278,20 @@ func TestRawExpiry(t *testing.T) {
 		want(t, c, "long", "changed")
 	})
 }
+
+// What a process with a longer TTL stored is kept here for this one's.
+func TestOthersTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		c := open(t, sfcache.Config[string]{Name: "t", TTL: time.Minute, Jitter: -1, Local: local, Remote: m, Load: newSource(0).load})
+		synctest.Wait()
+		theirs := sfcache.Header{Fresh: time.Now().Add(time.Hour)}
+		m.put("t:k", sfcache.Wrap(theirs, []byte(`"old"`)), time.Hour)
+		want(t, c, "k", "old")
+		m.put("t:k", sfcache.Wrap(theirs, []byte(`"new"`)), time.Hour)
+		time.Sleep(59 * time.Second)
+		want(t, c, "k", "old")
+		time.Sleep(2 * time.Second)
+		want(t, c, "k", "new")
+	})
+}

@@ -71,10 +71,11 @@ func TestRemoteHangs(t *testing.T) {
 						slow = append(slow, d)
 					}
 				}
-				if len(slow) < 3 || len(slow) > 4 || slow[0] != min(patience, 100*ms) {
+				// Who is impatient calls twice before the first call has failed.
+				if len(slow) < 3 || len(slow) > 5 || slow[0] != min(patience, 100*ms) {
 					t.Errorf("callers waited %v, want about three times %s", slow, min(patience, 100*ms))
 				}
-				if s := c.Stats(); s.RemoteErrors < 3 || s.RemoteErrors > 4 || s.RemoteRests < 5 {
+				if s := c.Stats(); s.RemoteErrors < 3 || s.RemoteErrors > 5 || s.RemoteRests < 5 {
 					t.Errorf("stats %+v", s)
 				}
 				time.Sleep(time.Second)
