@@ -9,6 +9,7 @@ import (
 	mrand "math/rand/v2"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coocood/freecache"
@@ -33,12 +34,17 @@ type Cache[V any] struct {
 	flights Group[V]
 	// decodes share the reading and decoding of Local. These cannot block, so
 	// the caller that comes first does the work itself, and nobody leaves.
-	decodes [shards]singleflight.Group
+	// forget replaces all of them: who comes later joins no decode from before.
+	decodes atomic.Pointer[[shards]singleflight.Group]
 	writers keyLocks
 	local   *freecache.Cache // nil when off
 	remote  *guard           // nil when off
 	buffers sync.Pool        // *[]byte, for reading local
 	said    sayings
+	// failed has, by hash, the time on clock before which no stale value is
+	// refreshed again, since a load failed. Keys may share a place: then a
+	// refresh comes that much later.
+	failed [failedPlaces]atomic.Int64
 
 	closing sync.Once
 	unwatch context.CancelFunc // ends watch
@@ -53,6 +59,7 @@ func New[V any](cfg Config[V]) (*Cache[V], error) {
 	}
 	c := &Cache[V]{cfg: cfg, id: rand.Text(), clone: cfg.Clone, hold: newHold[V](cfg.Hold.MaxBytes), watched: make(chan struct{})}
 	c.flights.Timeout = cfg.LoadTimeout
+	c.decodes.Store(new([shards]singleflight.Group))
 	c.buffers.New = func() any { return new([]byte) }
 	if cfg.Local.Bytes > 0 {
 		c.local = freecache.NewCache(cfg.Local.Bytes)
@@ -120,7 +127,7 @@ func (c *Cache[V]) get(ctx context.Context, hash uint64, key string, load Loader
 		return zero, errNoLoader
 	}
 	v, joined, err := c.flights.do(ctx, hash, key, false, func(ctx context.Context, own *call[V]) (V, error) {
-		return c.fetch(ctx, own, hash, key, load, readAny)
+		return c.fetch(ctx, &search[V]{own: own, hash: hash, key: key, load: load})
 	})
 	if joined && err == nil {
 		c.shared.Add(1)
@@ -153,7 +160,7 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 		return v, nil, false
 	}
 	first := false
-	res, _, _ := c.decodes[hash%shards].Do(key, func() (any, error) {
+	res, _, _ := c.decodes.Load()[hash%shards].Do(key, func() (any, error) {
 		first = true
 		return c.readLocal(hash, key, nil), nil
 	})
@@ -166,22 +173,23 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 	}
 	if found.left <= 0 {
 		c.stale.Add(1)
-		if first {
-			c.refresh(ctx, hash, key, load)
-		}
+	}
+	if first && (found.left <= 0 || found.err == nil && found.left <= c.margin(found.cost)) {
+		c.refresh(ctx, hash, key, load)
 	}
 	return found.v, found.err, true
 }
 
 // refresh gets a new value in the background, for callers that have one.
 func (c *Cache[V]) refresh(ctx context.Context, hash uint64, key string, load Loader[V]) {
-	if load == nil {
+	if load == nil || c.failedLately(hash) {
 		return
 	}
-	c.refreshes.Add(1)
-	c.flights.background(ctx, hash, key, func(ctx context.Context, own *call[V]) (V, error) {
-		return c.fetch(ctx, own, hash, key, load, readFresh)
-	})
+	if c.flights.background(ctx, hash, key, func(ctx context.Context, own *call[V]) (V, error) {
+		return c.fetch(ctx, &search[V]{own: own, hash: hash, key: key, load: load, read: readFresh})
+	}) {
+		c.refreshes.Add(1)
+	}
 }
 
 // pause is how long after a refresh was started no other is started for the
@@ -222,17 +230,32 @@ func (c *Cache[V]) spread(ttl time.Duration) time.Duration {
 }
 
 // margin is how long before its end a value that takes cost to get is got
-// again: XFetch, cost*beta*-ln(rand).
+// again. XFetch draws cost*beta*-ln(rand) for every read; here a draw is for
+// a value, since a hit must not pay for it, so it starts from the time that the
+// load takes: otherwise most draws would come too late.
 func (c *Cache[V]) margin(cost time.Duration) time.Duration {
 	if c.cfg.Early == 0 {
 		return 0
 	}
-	return time.Duration(min(float64(cost)*c.cfg.Early*mrand.ExpFloat64(), math.MaxInt64/2))
+	return time.Duration(min(float64(cost)*c.cfg.Early*(1+mrand.ExpFloat64()), math.MaxInt64/2)) + c.clock.tick
+}
+
+// enough reports whether a stored value need not be got again yet, although
+// somebody's margin says so of theirs, or they have kept it for long enough.
+// Hardly any margin is so large.
+func (c *Cache[V]) enough(e envelope) bool {
+	return time.Until(e.fresh) > time.Duration(min(5*float64(e.cost)*c.cfg.Early, math.MaxInt64/2))
+}
+
+// meanLoad is what a value costs whose load nobody saw.
+func (c *Cache[V]) meanLoad() time.Duration {
+	return time.Duration(c.loadTime.Load() / max(c.loads.Load(), 1))
 }
 
 // Close ends what runs in the background, cancels flights with ErrClosed and
 // waits for their loaders, then forgets everything. Values in Remote stay.
-// Calls after it return ErrClosed. It may be called more than once.
+// Calls after it return ErrClosed. It may be called more than once, but not by
+// a loader, which it would wait for.
 func (c *Cache[V]) Close() error {
 	c.closing.Do(func() {
 		c.unwatch()
@@ -250,10 +273,12 @@ func (c *Cache[V]) Close() error {
 // anything back.
 func (c *Cache[V]) forget() {
 	c.flights.dropAll(func() {
+		c.writers.overtakeAll()
 		c.hold.clear()
 		if c.local != nil {
 			c.local.Clear()
 		}
+		c.decodes.Store(new([shards]singleflight.Group))
 	})
 }
 

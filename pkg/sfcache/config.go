@@ -42,7 +42,8 @@ type Config[V any] struct {
 	Stale time.Duration
 	// Early is the beta of XFetch (Vattani et al., VLDB 2015): hot values are
 	// loaded again a little before they expire, the earlier the longer a load
-	// takes, so that nobody waits for it. 1 is usual; 0 is off.
+	// takes, so that nobody waits for it. 1 is usual; 0 is off. Many loads take
+	// longer than the last one did? Then more than 1.
 	Early float64
 	// NotFound is the error that means "there is no value"; nil means
 	// ErrNotFound. Such answers are kept for NegativeTTL; 0 means not at all.
@@ -141,6 +142,10 @@ const (
 	localHeader = 24
 )
 
+// longest is the longest time that is let in: freecache's seconds and the sums
+// of times must not overflow.
+const longest = 10 * 365 * 24 * time.Hour
+
 func localMaxEntry(bytes int) int { return bytes/256/4 - localHeader }
 
 // check fills the defaults in and says everything that is wrong.
@@ -148,9 +153,15 @@ func (c *Config[V]) check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("sfcache: "+format, args...)) }
 	positive := func(name string, d time.Duration) {
-		if d < 0 {
+		switch {
+		case d < 0:
 			bad("%s is %s, want 0 or more", name, d)
+		case d > longest:
+			bad("%s is %s, want at most %s: that is as good as for ever", name, d, longest)
 		}
+	}
+	if c.TTL > longest {
+		bad("TTL is %s, want at most %s: that is as good as for ever", c.TTL, longest)
 	}
 	positive("LoadTimeout", c.LoadTimeout)
 	positive("Stale", c.Stale)
@@ -203,10 +214,11 @@ func (c *Config[V]) check() error {
 	if c.NegativeTTL > 0 && c.NegativeTTL < time.Millisecond {
 		bad("NegativeTTL is %s, want 0 or at least 1ms", c.NegativeTTL)
 	}
-	for name, d := range map[string]time.Duration{"Hold.TTL": c.Hold.TTL, "Local.TTL": c.Local.TTL} {
-		if d > c.TTL {
-			bad("%s is %s, more than TTL, which is %s", name, d, c.TTL)
-		}
+	if c.Hold.TTL > c.TTL {
+		bad("Hold.TTL is %s, more than TTL, which is %s", c.Hold.TTL, c.TTL)
+	}
+	if c.Local.TTL > c.TTL {
+		bad("Local.TTL is %s, more than TTL, which is %s", c.Local.TTL, c.TTL)
 	}
 	c.checkLocal(bad)
 	if c.Remote != nil {

@@ -1,11 +1,9 @@
 package sfcache
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	mrand "math/rand/v2"
 	"time"
 )
 
@@ -18,67 +16,112 @@ const (
 	readNone                 // none: load
 )
 
+// search is what a flight knows of its key on the way down.
+type search[V any] struct {
+	own  *call[V]
+	hash uint64
+	key  string
+	load Loader[V]
+	read reading
+
+	spare *found[V] // stale, for when the loader fails
+	bytes []byte    // what Remote had, and spare was made of if it was of use
+	had   bool      // Remote has a value, or may
+	token string    // for the fill that must follow; "" for none
+}
+
 // fetch is the body of a flight: the tiers again, since another flight may
 // have ended between this caller's look and this flight's start, then Remote,
 // then the loader; and what was got is stored on the way back.
-func (c *Cache[V]) fetch(ctx context.Context, own *call[V], hash uint64, key string, load Loader[V], read reading) (V, error) {
-	if read == readAny {
-		if it := c.hold.get(hash, key); it != nil && c.clock.read() < it.fresh {
+func (c *Cache[V]) fetch(ctx context.Context, s *search[V]) (V, error) {
+	if s.read == readAny {
+		if it := c.hold.get(s.hash, s.key); it != nil && c.clock.read() < it.fresh {
 			c.hits.add()
 			return it.val, it.err
 		}
 	}
-	var spare *found[V] // stale, for when the loader fails
-	if c.local != nil && read != readNone {
-		spare = c.readLocal(hash, key, func(e envelope) bool { return read == readAny || c.enough(e) })
-		if spare != nil && spare.left > 0 {
-			return spare.v, spare.err
+	if c.local != nil && s.read != readNone {
+		f := c.readLocal(s.hash, s.key, func(e envelope) bool { return s.read == readAny || c.enough(e) })
+		if f != nil && f.left > 0 {
+			return f.v, f.err
 		}
+		s.spare = f
 	}
-	token := ""
+	return c.fetchFar(ctx, s)
+}
+
+// fetchFar is fetch when the tiers of this process have been looked into.
+func (c *Cache[V]) fetchFar(ctx context.Context, s *search[V]) (V, error) {
 	if c.remote != nil {
-		got, t := c.fetchRemote(ctx, own, hash, key, read)
-		if got != nil && got.left > 0 || got != nil && t == "" {
-			return got.v, got.err
+		if answer := c.fetchRemote(ctx, s); answer != nil {
+			if answer.left <= 0 && s.read == readAny {
+				c.stale.Add(1)
+			}
+			return answer.v, answer.err
 		}
-		if got != nil {
-			spare = got
-		}
-		token = t
 	}
+	return c.loadAndStore(ctx, s)
+}
+
+// loadAndStore is the end of every search that found nothing. Whatever happens
+// to the loader, the token is given back.
+func (c *Cache[V]) loadAndStore(ctx context.Context, s *search[V]) (V, error) {
+	filled := false
+	defer func() { // also after a panic or a Goexit
+		if !filled {
+			c.giveBack(ctx, s)
+		}
+	}()
 	if ctx.Err() != nil {
 		var zero V
 		return zero, ended(ctx)
 	}
-	v, cost, err := c.load(ctx, key, load, token)
+	v, cost, err := c.load(ctx, s.key, s.load)
 	if err != nil && !errors.Is(err, c.cfg.NotFound) {
-		if spare != nil {
-			c.stale.Add(1)
-			return spare.v, spare.err
-		}
-		return v, err
+		return c.insteadOf(v, err, s)
 	}
-	c.store(ctx, own, hash, key, v, err, cost, token)
+	c.store(ctx, s, v, err, cost)
+	filled = true
 	return v, err
 }
 
-// enough reports whether a stored value need not be refreshed yet.
-func (c *Cache[V]) enough(e envelope) bool { return time.Until(e.fresh) > c.margin(e.cost) }
+// insteadOf is what callers get when a load failed: the stale value, if there
+// is one.
+func (c *Cache[V]) insteadOf(v V, err error, s *search[V]) (V, error) {
+	c.failed[failedAt(s.hash)].Store(c.clock.read() + int64(c.pause()))
+	if s.spare == nil {
+		return v, err
+	}
+	if s.read == readAny {
+		c.stale.Add(1)
+	}
+	return s.spare.v, s.spare.err
+}
+
+// failedAt is a key's place in Cache.failed.
+func failedAt(hash uint64) uint64 { return hash >> 16 % failedPlaces }
+
+// failedPlaces is how many keys may fail without others' refreshes being put
+// off with theirs.
+const failedPlaces = 1024
+
+// failedLately reports whether a load failed just now, so that a stale value is
+// served without another attempt.
+func (c *Cache[V]) failedLately(hash uint64) bool {
+	return c.clock.read() < c.failed[failedAt(hash)].Load()
+}
 
 var errNoReturn = errors.New("the loader did not return")
 
-// load calls the loader, and gives the token back, if there is one, when it
-// fails. Its panics and Goexits are failures here, and caught by the flight.
-func (c *Cache[V]) load(ctx context.Context, key string, load Loader[V], token string) (v V, took time.Duration, err error) {
+// load calls the loader. Its panics and Goexits are counted here, and caught
+// by the flight.
+func (c *Cache[V]) load(ctx context.Context, key string, load Loader[V]) (v V, took time.Duration, err error) {
 	c.loads.Add(1)
 	start := time.Now()
 	err = errNoReturn
 	defer func() {
 		took = time.Since(start)
 		c.countLoad(key, took, err)
-		if token != "" && err != nil && !errors.Is(err, c.cfg.NotFound) {
-			c.giveBack(ctx, c.remoteKey(key), token)
-		}
 	}()
 	v, err = load(ctx, key)
 	return v, took, err
@@ -95,66 +138,91 @@ func (c *Cache[V]) countLoad(key string, took time.Duration, err error) {
 	c.observe(Event{Kind: EventLoad, Key: key, Took: took, Err: err})
 }
 
+// loaded is a loader's result on its way to the tiers.
+type loaded[V any] struct {
+	v        V
+	notFound error  // Config.NotFound, or nil
+	payload  []byte // for the byte tiers, if ok
+	ok       bool
+	left     time.Duration // how long it is fresh; 0: it is not to be kept
+	cost     time.Duration // how long it took to load
+}
+
+// loaded encodes what a loader returned and gives it a lifetime.
+func (c *Cache[V]) loaded(key string, v V, notFound error, cost time.Duration) loaded[V] {
+	l := loaded[V]{v: v, cost: cost, left: c.spread(c.cfg.TTL)}
+	if notFound != nil {
+		l.notFound, l.left = c.cfg.NotFound, c.spread(c.cfg.NegativeTTL)
+	}
+	payload, err := c.payload(key, v, l.notFound)
+	l.payload, l.ok = payload, err == nil
+	return l
+}
+
 // store puts a loaded value, or that there is none, into every tier: Remote
 // first, since it knows of writes in other processes. If the key was written
 // during the load, it goes nowhere.
-func (c *Cache[V]) store(ctx context.Context, own *call[V], hash uint64, key string, v V, notFound error, cost time.Duration, token string) {
-	if notFound != nil {
-		notFound = c.cfg.NotFound
-	}
-	left := c.lifetime(notFound)
-	payload, ok := c.payload(key, v, notFound)
-	if token != "" {
-		e := Entry{Key: c.remoteKey(key), Token: token, Keep: c.cfg.Lease == 0}
-		if ok && left > 0 {
-			e.Value, e.Life = c.remoteValue(payload, notFound != nil, left, cost)
-		}
-		if !c.fill(ctx, []Entry{e})[0] {
+func (c *Cache[V]) store(ctx context.Context, s *search[V], v V, notFound error, cost time.Duration) {
+	l := c.loaded(s.key, v, notFound, cost)
+	if s.token != "" {
+		e := c.entry(s, l)
+		if l.notFound != nil && e.Value == nil && s.had {
+			c.removeRemote(ctx, e.Key) // takes the token away as well
+		} else if !c.fill(ctx, []Entry{e})[0] {
 			c.refused.Add(1)
 			return
 		}
 	}
-	c.keep(own, hash, key, v, notFound, payload, ok, left, cost)
+	c.keep(s, l)
+}
+
+// entry is what Remote is to store of l.
+func (c *Cache[V]) entry(s *search[V], l loaded[V]) Entry {
+	e := Entry{Key: c.remoteKey(s.key), Token: s.token, Keep: c.cfg.Lease == 0}
+	if l.ok && l.left > 0 {
+		e.Value, e.Life = c.remoteValue(l.payload, l.notFound != nil, l.left, l.cost)
+	}
+	return e
 }
 
 // keep is store for the tiers of this process.
-func (c *Cache[V]) keep(own *call[V], hash uint64, key string, v V, notFound error, payload []byte, ok bool, left, cost time.Duration) {
-	if left <= 0 {
+func (c *Cache[V]) keep(s *search[V], l loaded[V]) {
+	if c.hold.max == 0 && c.local == nil {
 		return
 	}
-	r := c.ready(hash, key, v, notFound, payload, ok, left, cost)
-	if !c.flights.store(hash, own, func() { c.putReady(key, r) }) {
+	if l.left <= 0 { // there is none; that is not remembered, and neither is what was there
+		c.flights.store(s.hash, s.own, func() { c.dropLocal(s.hash, s.key) })
+		return
+	}
+	r := c.ready(s.hash, s.key, l)
+	if !c.flights.store(s.hash, s.own, func() { c.putReady(s.hash, s.key, r) }) {
 		c.refused.Add(1)
 	}
-	c.reportReady(key, r)
+	c.reportReady(s.key, r)
 }
 
-// lifetime is how long what was loaded just now is fresh; 0 when it is not to
-// be kept.
-func (c *Cache[V]) lifetime(notFound error) time.Duration {
-	if notFound != nil {
-		return c.spread(c.cfg.NegativeTTL)
-	}
-	return c.spread(c.cfg.TTL)
-}
+// errNoBytes says that there is no byte tier to encode for.
+var errNoBytes = errors.New("no byte tier is on")
 
-// payload encodes v for the byte tiers; ok is false when there are none, or it
-// cannot be encoded.
-func (c *Cache[V]) payload(key string, v V, notFound error) (payload []byte, ok bool) {
+// payload encodes v for the byte tiers.
+func (c *Cache[V]) payload(key string, v V, notFound error) (payload []byte, err error) {
 	if c.local == nil && c.remote == nil {
-		return nil, false
+		return nil, errNoBytes
 	}
 	if notFound != nil {
-		return nil, true
+		return nil, nil
 	}
-	payload, err := c.cfg.Codec.Encode(v)
-	if err != nil {
-		c.encodeErrors.Add(1)
-		c.observe(Event{Kind: EventEncode, Key: key, Err: err})
-		c.said.say(c.cfg.Logger, "a value cannot be encoded and is kept in no byte tier", "cache", c.cfg.Name, "key", key, "error", err)
-		return nil, false
-	}
-	return payload, true
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the codec panicked: %v", p)
+		}
+		if err != nil {
+			c.encodeErrors.Add(1)
+			c.observe(Event{Kind: EventEncode, Key: key, Err: err})
+			c.said.say(c.cfg.Logger, "a value cannot be encoded and is kept in no byte tier", "cache", c.cfg.Name, "key", key, "error", err)
+		}
+	}()
+	return c.cfg.Codec.Encode(v)
 }
 
 // decode is the codec's, with its panics turned into errors: what is stored
@@ -182,98 +250,4 @@ func (c *Cache[V]) undecodable(key string, size int, err error) {
 	c.undecodables.Add(1)
 	c.observe(Event{Kind: EventUndecodable, Key: key, Size: size, Err: err})
 	c.said.say(c.cfg.Logger, "stored bytes cannot be decoded and count as absent", "cache", c.cfg.Name, "key", key, "error", err)
-}
-
-// fetchRemote looks into Remote. It returns a fresh value; or a stale one, or
-// none, with the token for the fill that must follow. Without a token a stale
-// value is the answer: another process gets the new one. Where Remote fails
-// there is neither.
-func (c *Cache[V]) fetchRemote(ctx context.Context, own *call[V], hash uint64, key string, read reading) (spare *found[V], token string) {
-	ask := AskMissing
-	if read == readNone {
-		ask = AskSteal
-	}
-	waited := false
-	var seen []byte // what spare was made of
-	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		got, err := c.ask(ctx, []string{c.remoteKey(key)}, ask)
-		if err != nil {
-			return nil, ""
-		}
-		f := got[0]
-		if f.Value != nil && ask != AskSteal {
-			if seen == nil || !bytes.Equal(seen, f.Value) {
-				seen, spare = f.Value, c.take(own, hash, key, f, read)
-				if spare != nil && spare.left > 0 {
-					return spare, ""
-				}
-			}
-			if f.Token == "" && ask == AskMissing { // it has a value, and nobody asked for a token yet
-				ask, pause = AskAll, time.Millisecond
-				continue
-			}
-		}
-		if f.Token == "" {
-			return spare, "" // a Remote that gives none: go on without
-		}
-		if f.Owner && c.cfg.Lease > 0 {
-			c.leases.Add(1)
-		}
-		if f.Owner || c.cfg.Lease == 0 || ask == AskSteal {
-			return spare, f.Token
-		}
-		if spare != nil && spare.err == nil {
-			return spare, ""
-		}
-		if !waited {
-			waited = true
-			c.leaseWaits.Add(1)
-		}
-		// Spread, so that the waiting processes do not ask in step.
-		t := time.NewTimer(pause/2 + mrand.N(pause))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return nil, ""
-		}
-	}
-}
-
-// take decodes what Remote had, and keeps it in this process if it is fresh.
-// It returns nil when it is of no use.
-func (c *Cache[V]) take(own *call[V], hash uint64, key string, f Fetched, read reading) *found[V] {
-	e, payload := envelope{fresh: time.Now().Add(c.cfg.TTL)}, f.Value
-	if f.Life > 0 {
-		e.fresh = time.Now().Add(f.Life)
-	}
-	if !c.cfg.Raw {
-		var err error
-		if e, payload, err = openEnvelope(f.Value); err != nil {
-			c.undecodable(key, len(f.Value), err)
-			return nil
-		}
-	}
-	left := time.Until(e.fresh)
-	if left <= 0 && (e.absent || left <= -c.cfg.Stale) {
-		return nil
-	}
-	v := &found[V]{left: left}
-	if e.absent {
-		v.err = c.cfg.NotFound
-	} else {
-		var err error
-		if v.v, err = c.decode(key, payload); err != nil {
-			return nil
-		}
-	}
-	c.remoteHits.Add(1)
-	if read == readFresh && !c.enough(e) {
-		v.left = 0 // as good as stale: it is to be refreshed
-		return v
-	}
-	if left > 0 {
-		c.keep(own, hash, key, v.v, v.err, payload, true, left, e.cost)
-	}
-	return v
 }

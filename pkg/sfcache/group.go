@@ -44,8 +44,8 @@ type groupShard[V any] struct {
 	mu sync.Mutex // protects the fields below
 	// calls are those that a new caller may join; lazily made.
 	calls map[string]*call[V]
-	// writes counts the keys dropped: who saw it unchanged knows that no key
-	// of this shard was written in between.
+	// writes counts the keys dropped and stored: who saw it unchanged knows
+	// that no key of this shard got another value in between.
 	writes uint64
 	// group runs the calls and hands out their results. It knows a key while
 	// calls does: both are changed under mu. (It locks itself as well.)
@@ -119,14 +119,17 @@ func (g *Group[V]) do(ctx context.Context, hash uint64, key string, anew bool, f
 }
 
 // background starts a call that nobody waits for, unless one for key is under
-// way. Nobody leaves it either: it runs to its end, to Timeout or to close.
-func (g *Group[V]) background(ctx context.Context, hash uint64, key string, f func(context.Context, *call[V]) (V, error)) {
+// way, and reports whether it did. Nobody leaves it either: it runs to its end,
+// to Timeout or to close.
+func (g *Group[V]) background(ctx context.Context, hash uint64, key string, f func(context.Context, *call[V]) (V, error)) bool {
 	s := g.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.calls[key] == nil {
-		_, _, _ = g.startLocked(ctx, s, key, f) // the only error is ErrClosed, and nobody waits
+	if s.calls[key] != nil {
+		return false
 	}
+	_, _, err := g.startLocked(ctx, s, key, f)
+	return err == nil // the only error is ErrClosed
 }
 
 // startLocked starts a call with one waiter. Must be called with s.mu held,
@@ -248,13 +251,14 @@ func (g *Group[V]) store(hash uint64, c *call[V], put func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !c.dropped {
+		s.writes++
 		put()
 	}
 	return !c.dropped
 }
 
-// storeUnwritten runs put unless a key of the shard was dropped since writes
-// was read.
+// storeUnwritten runs put unless a key of the shard was dropped or stored
+// since writes was read.
 func (g *Group[V]) storeUnwritten(hash, writes uint64, put func()) {
 	s := g.shard(hash)
 	s.mu.Lock()

@@ -131,8 +131,8 @@ func (h *hold[V]) put(it *item[V]) bool {
 	into.push(it)
 	h.bytes += it.cost
 	h.count++
-	for h.bytes > h.max {
-		h.evictLocked(it)
+	for steps := 0; h.bytes > h.max; steps++ {
+		h.evictLocked(it, steps < patience)
 	}
 	return true
 }
@@ -191,11 +191,18 @@ func (h *hold[V]) growLocked() {
 	h.table.Store(t)
 }
 
-// evictLocked removes one item, or moves one to where it is safer, but never
-// the one that came last: a value larger than the small queue would go at once.
-func (h *hold[V]) evictLocked(last *item[V]) {
-	if it := h.small.oldest; it != nil && it != last && (h.small.bytes > h.max/10 || h.main.oldest == nil) {
-		if it.reads.Load() > 1 {
+// patience is how many items a put spares because they were read. Readers take
+// no lock: many of them on few keys could raise the counters as fast as one
+// writer lowers them, and a large queue of hot values would be walked whole.
+const patience = 1000
+
+// evictLocked removes one item, or, if it may spare those that were read, moves
+// one to where it is safer. It never removes the one that came last: a value
+// larger than the small queue would go at once.
+func (h *hold[V]) evictLocked(last *item[V], spare bool) {
+	none := h.main.oldest == nil || h.main.oldest == last && h.main.newest == last
+	if it := h.small.oldest; it != nil && it != last && (h.small.bytes > h.max/10 || none) {
+		if spare && it.reads.Load() > 1 {
 			h.small.unlink(it)
 			it.reads.Store(0)
 			h.main.push(it)
@@ -207,7 +214,7 @@ func (h *hold[V]) evictLocked(last *item[V]) {
 		return
 	}
 	it := h.main.oldest
-	if n := it.reads.Load(); n > 0 || it == last {
+	if n := it.reads.Load(); spare && n > 0 || it == last {
 		it.reads.Store(max(n-1, 0))
 		h.main.unlink(it)
 		h.main.push(it)

@@ -10,6 +10,7 @@ type found[V any] struct {
 	v    V
 	err  error         // Config.NotFound: it is known that there is none
 	left time.Duration // until it is stale; less than 0 where it is
+	cost time.Duration // of the load
 }
 
 // readLocal returns what Local has of key and puts it into the hold, or nil.
@@ -33,11 +34,11 @@ func (c *Cache[V]) readLocal(hash uint64, key string, usable func(envelope) bool
 		c.local.Del([]byte(key))
 		return nil
 	}
-	left := time.Until(e.fresh)
+	left := c.left(e)
 	if left <= 0 && (e.absent || left <= -c.cfg.Stale) || usable != nil && !usable(e) {
 		return nil
 	}
-	f := &found[V]{left: left}
+	f := &found[V]{left: left, cost: e.cost}
 	if e.absent {
 		f.err = c.cfg.NotFound
 	} else if f.v, err = c.decode(key, payload); err != nil {
@@ -45,8 +46,9 @@ func (c *Cache[V]) readLocal(hash uint64, key string, usable func(envelope) bool
 		return nil
 	}
 	c.localHits.Add(1)
-	r := c.ready(hash, key, f.v, f.err, nil, false, left, e.cost)
-	c.flights.storeUnwritten(hash, writes, func() { c.putReady(key, r) })
+	r := c.ready(hash, key, loaded[V]{v: f.v, notFound: f.err, left: left, cost: e.cost})
+	r.local = false // it is there
+	c.flights.storeUnwritten(hash, writes, func() { c.putReady(hash, key, r) })
 	c.reportReady(key, r)
 	return f
 }
@@ -55,41 +57,51 @@ func (c *Cache[V]) readLocal(hash uint64, key string, usable func(envelope) bool
 // time, storing it happens under a lock.
 type ready[V any] struct {
 	item  *item[V] // nil: not for the hold
-	bytes []byte   // nil: not for Local
+	local bool     // Local is to have bytes, or nothing
+	bytes []byte   // nil: nothing
 	stay  int      // seconds, in Local
 
 	tooLarge bool  // the hold refused it
 	refused  error // Local did
 }
 
-// ready makes v ready, or the knowledge that there is none. left is how long
-// it is fresh, cost how long it took to get; ok says that payload is v.
-func (c *Cache[V]) ready(hash uint64, key string, v V, notFound error, payload []byte, ok bool, left, cost time.Duration) *ready[V] {
-	r := &ready[V]{}
+// ready makes l ready.
+func (c *Cache[V]) ready(hash uint64, key string, l loaded[V]) *ready[V] {
+	r := &ready[V]{local: c.local != nil}
 	stale := c.cfg.Stale
-	if notFound != nil {
+	if l.notFound != nil {
 		stale = 0
 	}
 	if c.hold.max > 0 {
-		it := &item[V]{hash: hash, key: key, val: v, err: notFound}
-		it.fresh = c.clock.read() + int64(min(left, c.spread(c.holdTTL())))
+		it := &item[V]{hash: hash, key: key, val: l.v, err: l.notFound}
+		now, fresh, end := c.clock.read(), l.left, l.left
+		if c.cfg.Hold.TTL > 0 {
+			fresh = min(fresh, c.spread(c.cfg.Hold.TTL))
+		}
+		if c.local == nil && c.remote == nil {
+			end = fresh
+		}
+		it.fresh = now + int64(fresh)
 		it.soon, it.dead = it.fresh, it.fresh+int64(stale)
 		it.cost = int64(unsafe.Sizeof(*it)) + int64(len(key)) + 16 // and its place in the table
-		if notFound == nil {
-			it.soon -= int64(c.margin(cost))
-			it.cost += c.cfg.Hold.Size(v)
+		if l.notFound == nil {
+			// The margin is before the value's own end: when only the hold's
+			// TTL is over, a byte tier has it.
+			it.soon = min(it.soon, now+int64(end-c.margin(l.cost)))
+			it.cost += c.cfg.Hold.Size(l.v)
 			if c.cfg.SharedCheck {
-				it.snapshot = c.copyOf(v)
+				it.snapshot = c.copyOf(l.v)
 			}
 		}
 		r.item = it
 	}
-	if c.local != nil && ok {
+	if c.local != nil && l.ok {
+		left := l.left
 		if c.cfg.Local.TTL > 0 {
 			left = min(left, c.spread(c.cfg.Local.TTL))
 		}
-		e := envelope{absent: notFound != nil, fresh: time.Now().Add(left), cost: cost}
-		r.bytes = append(e.append(make([]byte, 0, headerLen+len(payload)), len(payload)), payload...)
+		e := envelope{absent: l.notFound != nil, fresh: time.Now().Add(left), cost: l.cost}
+		r.bytes = append(e.append(make([]byte, 0, headerLen+len(l.payload)), len(l.payload)), l.payload...)
 		// freecache takes whole seconds and calls 0 for ever; they are only for
 		// forgetting in the end, since the header has the time.
 		r.stay = int((left+stale)/time.Second) + 2
@@ -98,15 +110,20 @@ func (c *Cache[V]) ready(hash uint64, key string, v V, notFound error, payload [
 }
 
 // putReady stores r. It runs under the lock of its key's flights.
-func (c *Cache[V]) putReady(key string, r *ready[V]) {
+func (c *Cache[V]) putReady(hash uint64, key string, r *ready[V]) {
 	if r.item != nil {
 		r.tooLarge = !c.hold.put(r.item)
 	}
-	if r.bytes != nil {
-		if r.refused = c.local.Set([]byte(key), r.bytes, r.stay); r.refused != nil {
-			c.local.Del([]byte(key)) // an older value may be there
-		}
+	if !r.local {
+		return
 	}
+	if r.bytes != nil {
+		r.refused = c.local.Set([]byte(key), r.bytes, r.stay)
+	}
+	if r.bytes == nil || r.refused != nil {
+		c.local.Del([]byte(key)) // an older value may be there
+	}
+	c.decodes.Load()[hash%shards].Forget(key)
 }
 
 // reportReady tells what putReady could not store.
@@ -127,9 +144,9 @@ func (c *Cache[V]) reportReady(key string, r *ready[V]) {
 }
 
 // dropLocal removes key from the tiers of this process. Nobody joins a decode
-// of the removed bytes any more.
+// of the removed bytes any more. It runs under the lock of its key's flights.
 func (c *Cache[V]) dropLocal(hash uint64, key string) {
-	c.decodes[hash%shards].Forget(key)
+	c.decodes.Load()[hash%shards].Forget(key)
 	c.hold.remove(hash, key)
 	if c.local != nil {
 		c.local.Del([]byte(key))

@@ -27,8 +27,14 @@ func (c *Cache[V]) GetMany(ctx context.Context, keys []string) (map[string]V, er
 			errs = append(errs, &KeyError{key, err})
 		}
 	}
-	b := &batch[V]{c: c, done: make(chan struct{})}
-	var waits []waiting[V]
+	if c.flights.closed.Load() {
+		return got, ErrClosed
+	}
+	type miss struct {
+		hash uint64
+		key  string
+	}
+	var misses []miss
 	asked := make(map[string]struct{}, len(keys))
 	for _, key := range keys {
 		if _, ok := asked[key]; ok {
@@ -43,16 +49,25 @@ func (c *Cache[V]) GetMany(ctx context.Context, keys []string) (map[string]V, er
 		} else if ctx.Err() != nil {
 			take(key, v, ended(ctx))
 		} else {
-			waits = append(waits, b.join(ctx, hash, key))
+			misses = append(misses, miss{hash, key})
 		}
 	}
-	b.start(ctx)
-	for _, w := range waits {
-		v, err := w.wait(ctx)
-		if w.joined && err == nil {
-			c.shared.Add(1)
+	if len(misses) > 0 {
+		// What callers may join starts only now, when nothing is decoded and
+		// none of the caller's functions runs any more before the batch does.
+		b := newBatch(ctx, c)
+		waits := make([]waiting[V], len(misses))
+		for i, m := range misses {
+			waits[i] = b.join(ctx, m.hash, m.key)
 		}
-		take(w.key, v, err)
+		b.start()
+		for _, w := range waits {
+			v, err := w.wait(ctx)
+			if w.joined && err == nil {
+				c.shared.Add(1)
+			}
+			take(w.key, v, err)
+		}
 	}
 	return got, errors.Join(errs...)
 }
@@ -83,27 +98,29 @@ func (w waiting[V]) wait(ctx context.Context) (v V, err error) {
 // batch gets the keys of one GetMany that nobody else was getting. Each is a
 // call that others may join; what they wait for is the batch.
 type batch[V any] struct {
-	c    *Cache[V]
-	keys []*batchKey[V]
-	done chan struct{} // closed when every key has its result
+	c      *Cache[V]
+	ctx    context.Context // with the values of GetMany's
+	cancel context.CancelCauseFunc
+	keys   []*batchKey[V]
+	done   chan struct{} // closed when every key has its result
 
 	mu     sync.Mutex // protects wanted
-	wanted int        // keys that somebody still waits for
-	cancel context.CancelCauseFunc
+	wanted int        // keys that somebody still waits for, and 1 until start
 }
 
-type batchKey[V any] struct {
-	key  string
-	hash uint64
-	own  *call[V]
+func newBatch[V any](ctx context.Context, c *Cache[V]) *batch[V] {
+	b := &batch[V]{c: c, done: make(chan struct{}), wanted: 1}
+	b.ctx, b.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	return b
+}
 
-	// Written by run, read after done.
+// batchKey is one key of a batch. Its results are written by run and read after
+// done.
+type batchKey[V any] struct {
+	search[V]
 	settled bool
 	v       V
 	err     error
-
-	spare *found[V]
-	token string
 }
 
 // join joins the flight of key, or makes key part of the batch.
@@ -118,7 +135,10 @@ func (b *batch[V]) join(ctx context.Context, hash uint64, key string) waiting[V]
 		w.done = s.group.DoChan(key, nil)
 		return w
 	}
-	k := &batchKey[V]{key: key, hash: hash}
+	k := &batchKey[V]{search: search[V]{hash: hash, key: key, load: b.c.cfg.Load}}
+	b.mu.Lock()
+	b.wanted++
+	b.mu.Unlock()
 	w.call, w.done, w.err = g.startLocked(ctx, s, key, func(ctx context.Context, _ *call[V]) (V, error) {
 		select {
 		case <-b.done:
@@ -128,10 +148,15 @@ func (b *batch[V]) join(ctx context.Context, hash uint64, key string) waiting[V]
 			return k.zero(), ended(ctx)
 		}
 	})
-	if w.err == nil {
-		k.own = w.call
-		b.keys = append(b.keys, k)
+	if w.err != nil {
+		b.leave()
+		return w
 	}
+	if len(b.keys) == 0 {
+		g.running.Add(1) // for start; close, which waits, has not got this shard's mu yet
+	}
+	k.own = w.call
+	b.keys = append(b.keys, k)
 	return w
 }
 
@@ -150,19 +175,16 @@ func (b *batch[V]) leave() {
 
 // start runs the batch in a goroutine of its own, which ends when all keys have
 // their results or nobody wants them, at the latest after LoadTimeout.
-func (b *batch[V]) start(ctx context.Context) {
+func (b *batch[V]) start() {
 	if len(b.keys) == 0 {
+		b.cancel(nil)
 		return
 	}
-	b.wanted = len(b.keys)
-	ctx, b.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	// The flights of the keys are running and wait for done, so Close waits too.
-	b.c.flights.running.Add(1)
 	go func() {
-		defer b.c.flights.running.Done()
+		defer b.c.flights.running.Done() // of join
 		defer b.cancel(nil)
 		defer close(b.done)
-		ctx, cancel := context.WithTimeoutCause(ctx, b.c.cfg.LoadTimeout, errBatchTimeout)
+		ctx, cancel := context.WithTimeoutCause(b.ctx, b.c.cfg.LoadTimeout, errBatchTimeout)
 		defer cancel()
 		var none struct{}
 		var err error
@@ -173,6 +195,7 @@ func (b *batch[V]) start(ctx context.Context) {
 		}()
 		protect(&none, &err, func() (struct{}, error) { b.run(ctx); return none, nil })
 	}()
+	b.leave()
 }
 
 var errBatchTimeout = errors.New("the batch took longer than LoadTimeout")
@@ -187,20 +210,26 @@ func (b *batch[V]) run(ctx context.Context) {
 			c.hits.add()
 			k.settle(it.val, it.err)
 		} else if c.local != nil {
-			if k.spare = c.readLocal(k.hash, k.key, nil); k.spare != nil && k.spare.left > 0 {
-				k.settle(k.spare.v, k.spare.err)
+			f := c.readLocal(k.hash, k.key, nil)
+			if f != nil && f.left > 0 {
+				k.settle(f.v, f.err)
 			}
+			k.spare = f
 		}
 	}
-	if c.remote != nil {
-		b.fetch(ctx)
+	absent, alone := b.open(), []*batchKey[V](nil)
+	if c.remote != nil && len(absent) > 0 {
+		absent, alone = b.fetch(ctx, absent)
 	}
-	if open := b.open(); len(open) > 0 {
-		if c.cfg.LoadMany != nil {
-			b.loadMany(ctx, open)
-		} else {
-			b.each(open, func(k *batchKey[V]) (V, error) { return b.loadOne(ctx, k) })
-		}
+	// At the same time: others may wait for the keys that are absent here, and
+	// load those that this batch waits for.
+	var both sync.WaitGroup
+	defer both.Wait() // also after a panic
+	both.Go(func() { b.each(alone, func(k *batchKey[V]) (V, error) { return c.fetchFar(ctx, &k.search) }) })
+	if c.cfg.LoadMany != nil {
+		b.loadMany(ctx, absent)
+	} else {
+		b.each(absent, func(k *batchKey[V]) (V, error) { return c.loadAndStore(ctx, &k.search) })
 	}
 }
 
@@ -213,42 +242,40 @@ func (b *batch[V]) open() (open []*batchKey[V]) {
 	return open
 }
 
-// fetch looks into Remote, with one call. Keys that are stale there, or that
+// fetch looks into Remote, with one call, and settles what is fresh there. Keys
+// that are absent are to be loaded together. Keys that are stale, or that
 // another process is loading, go the way of single flights.
-func (b *batch[V]) fetch(ctx context.Context) {
-	c, open := b.c, b.open()
-	if len(open) == 0 {
-		return
-	}
+func (b *batch[V]) fetch(ctx context.Context, open []*batchKey[V]) (absent, alone []*batchKey[V]) {
+	c := b.c
 	keys := make([]string, len(open))
 	for i, k := range open {
 		keys[i] = c.remoteKey(k.key)
 	}
 	got, err := c.ask(ctx, keys, AskMissing)
 	if err != nil {
-		return
+		return open, nil
 	}
-	var alone []*batchKey[V]
 	for i, k := range open {
 		f := got[i]
-		if f.Value != nil {
-			if v := c.take(k.own, k.hash, k.key, f, readAny); v != nil && v.left > 0 {
+		switch {
+		case f.Value != nil:
+			k.had = true
+			if v := c.look(&k.search, f); v != nil && v.left > 0 {
 				k.settle(v.v, v.err)
 			} else {
 				alone = append(alone, k)
 			}
-			continue
-		}
-		if !f.Owner && f.Token != "" && c.cfg.Lease > 0 {
+		case !f.Owner && f.Token != "" && c.cfg.Lease > 0:
 			alone = append(alone, k)
-			continue
+		default:
+			if f.Owner && c.cfg.Lease > 0 {
+				c.leases.Add(1)
+			}
+			k.token = f.Token
+			absent = append(absent, k)
 		}
-		if f.Owner && c.cfg.Lease > 0 {
-			c.leases.Add(1)
-		}
-		k.token = f.Token
 	}
-	b.each(alone, func(k *batchKey[V]) (V, error) { return c.fetch(ctx, k.own, k.hash, k.key, c.cfg.Load, readAny) })
+	return absent, alone
 }
 
 // each settles keys with f, a few at a time.
@@ -266,24 +293,4 @@ func (b *batch[V]) each(keys []*batchKey[V], f func(*batchKey[V]) (V, error)) {
 		})
 	}
 	all.Wait()
-}
-
-// loadOne is what a single flight does after Remote had nothing.
-func (b *batch[V]) loadOne(ctx context.Context, k *batchKey[V]) (V, error) {
-	c := b.c
-	v, cost, err := c.load(ctx, k.key, c.cfg.Load, k.token)
-	if err != nil && !errors.Is(err, c.cfg.NotFound) {
-		return b.failed(k, err)
-	}
-	c.store(ctx, k.own, k.hash, k.key, v, err, cost, k.token)
-	return v, err
-}
-
-// failed is what a key gets whose load failed.
-func (b *batch[V]) failed(k *batchKey[V], err error) (V, error) {
-	if k.spare != nil {
-		b.c.stale.Add(1)
-		return k.spare.v, k.spare.err
-	}
-	return k.zero(), err
 }

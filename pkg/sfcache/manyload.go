@@ -8,7 +8,22 @@ import (
 // loadMany settles keys with one call of LoadMany and stores what it returned,
 // with one call of Remote.
 func (b *batch[V]) loadMany(ctx context.Context, keys []*batchKey[V]) {
+	if len(keys) == 0 {
+		return
+	}
 	c := b.c
+	filled := false
+	defer func() { // also after a panic
+		if !filled {
+			b.each(keys, func(k *batchKey[V]) (V, error) { c.giveBack(ctx, &k.search); return k.v, k.err })
+		}
+	}()
+	if ctx.Err() != nil {
+		for _, k := range keys {
+			k.settle(k.zero(), ended(ctx))
+		}
+		return
+	}
 	names := make([]string, len(keys))
 	for i, k := range keys {
 		names[i] = k.key
@@ -25,65 +40,47 @@ func (b *batch[V]) loadMany(ctx context.Context, keys []*batchKey[V]) {
 	took := time.Since(start)
 	c.loads.Add(int64(len(keys)))
 	c.loadTime.Add(int64(took))
+	c.observe(Event{Kind: EventLoad, Key: names[0], Took: took, Err: err})
 	if err != nil {
 		c.loadErrors.Add(int64(len(keys)))
-		c.observe(Event{Kind: EventLoad, Key: names[0], Took: took, Err: err})
-		b.each(keys, func(k *batchKey[V]) (V, error) {
-			if k.token != "" {
-				c.giveBack(ctx, c.remoteKey(k.key), k.token)
-			}
-			return b.failed(k, err)
-		})
+		for _, k := range keys {
+			k.settle(c.insteadOf(k.zero(), err, &k.search))
+		}
 		return
 	}
-	c.observe(Event{Kind: EventLoad, Key: names[0], Took: took})
 	b.storeMany(ctx, keys, vals, took)
-}
-
-// loaded is one key's result on its way to the tiers.
-type loaded struct {
-	notFound error
-	payload  []byte
-	ok       bool
-	left     time.Duration
-	entry    int // in the fill; -1 for none
+	filled = true
 }
 
 // storeMany is Cache.store for many keys.
 func (b *batch[V]) storeMany(ctx context.Context, keys []*batchKey[V], vals map[string]V, took time.Duration) {
 	c := b.c
-	results := make([]loaded, len(keys))
+	results := make([]loaded[V], len(keys))
+	at := make([]int, len(keys)) // in entries; -1 for none
 	var entries []Entry
 	for i, k := range keys {
 		v, there := vals[k.key]
-		r := loaded{entry: -1}
+		var notFound error
 		if !there {
-			r.notFound = c.cfg.NotFound
+			notFound = c.cfg.NotFound
 			c.notFound.Add(1)
 		}
-		r.left = c.lifetime(r.notFound)
-		r.payload, r.ok = c.payload(k.key, v, r.notFound)
+		at[i], results[i] = -1, c.loaded(k.key, v, notFound, took)
 		if k.token != "" {
-			e := Entry{Key: c.remoteKey(k.key), Token: k.token, Keep: c.cfg.Lease == 0}
-			if r.ok && r.left > 0 {
-				e.Value, e.Life = c.remoteValue(r.payload, !there, r.left, took)
-			}
-			r.entry = len(entries)
-			entries = append(entries, e)
+			at[i] = len(entries)
+			entries = append(entries, c.entry(&k.search, results[i]))
 		}
-		results[i] = r
-		k.settle(v, r.notFound)
+		k.settle(v, notFound)
 	}
 	var stored []bool
 	if len(entries) > 0 {
 		stored = c.fill(ctx, entries)
 	}
 	for i, k := range keys {
-		r := results[i]
-		if r.entry >= 0 && !stored[r.entry] {
+		if at[i] >= 0 && !stored[at[i]] {
 			c.refused.Add(1)
 			continue
 		}
-		c.keep(k.own, k.hash, k.key, k.v, r.notFound, r.payload, r.ok, r.left, took)
+		c.keep(&k.search, results[i])
 	}
 }

@@ -17,8 +17,9 @@ import (
 // vary, so that a slice of structs without pointers is a multiplication.
 func SizeOf[V any](v V) int64 {
 	rv := reflect.ValueOf(&v).Elem()
-	s := sizer{}
-	return round(int64(rv.Type().Size())) + s.beyond(planOf(rv.Type()), rv)
+	p := planOf(rv.Type())
+	s := sizer{rings: p.rings}
+	return alloc(int64(rv.Type().Size()), true) + s.beyond(p, rv)
 }
 
 // plan says what of a type leads to memory beyond its own words.
@@ -92,17 +93,18 @@ func (b *planner) build(t reflect.Type) *plan {
 
 // sizer walks one value.
 type sizer struct {
+	rings bool // whether there may be any
 	// seen are the pointers and maps met so far, where there may be rings; a
 	// slice is seen at its first element.
 	seen map[uintptr]struct{}
 }
 
 // first reports whether v, a pointer, map or slice, leads somewhere new.
-func (s *sizer) first(plan *plan, v reflect.Value) bool {
+func (s *sizer) first(v reflect.Value) bool {
 	if v.IsNil() {
 		return false
 	}
-	if !plan.rings {
+	if !s.rings {
 		return true
 	}
 	p := v.Pointer()
@@ -123,7 +125,7 @@ func (s *sizer) beyond(p *plan, v reflect.Value) (n int64) {
 	}
 	switch v.Kind() {
 	case reflect.String:
-		return round(int64(v.Len()))
+		return alloc(int64(v.Len()), true)
 	case reflect.Interface:
 		if v.IsNil() {
 			return 0
@@ -134,17 +136,17 @@ func (s *sizer) beyond(p *plan, v reflect.Value) (n int64) {
 		case reflect.Pointer, reflect.Map, reflect.Chan, reflect.Func, reflect.UnsafePointer:
 			return n // the word in the interface is the value
 		}
-		return n + round(int64(e.Type().Size()))
+		return n + alloc(int64(e.Type().Size()), planOf(e.Type()).flat)
 	case reflect.Pointer:
-		if !s.first(p, v) {
+		if !s.first(v) {
 			return 0
 		}
-		return round(int64(v.Type().Elem().Size())) + s.beyond(p.elem, v.Elem())
+		return alloc(int64(v.Type().Elem().Size()), p.elem.flat) + s.beyond(p.elem, v.Elem())
 	case reflect.Slice:
-		if v.Cap() == 0 || !s.first(p, v) {
+		if v.Cap() == 0 || !s.first(v) {
 			return 0
 		}
-		n = round(int64(v.Cap()) * int64(v.Type().Elem().Size()))
+		n = alloc(int64(v.Cap())*int64(v.Type().Elem().Size()), p.elem.flat)
 		if !p.elem.flat {
 			for i := range v.Len() {
 				n += s.beyond(p.elem, v.Index(i))
@@ -157,13 +159,10 @@ func (s *sizer) beyond(p *plan, v reflect.Value) (n int64) {
 		}
 		return n
 	case reflect.Map:
-		if !s.first(p, v) {
+		if !s.first(v) {
 			return 0
 		}
-		// Groups of eight slots with a control word each, between half and
-		// seven eighths full.
-		slot := int64(v.Type().Key().Size() + v.Type().Elem().Size())
-		n = 48 + round(int64(v.Len())*(slot+1)*3/2)
+		n = mapSize(v.Len(), int64(v.Type().Key().Size()), int64(v.Type().Elem().Size()), p.key.flat && p.elem.flat)
 		if p.key.flat && p.elem.flat {
 			return n
 		}
@@ -180,21 +179,47 @@ func (s *sizer) beyond(p *plan, v reflect.Value) (n int64) {
 	return 0
 }
 
-// round is the allocator's size for an object of n bytes. Its classes lie 8
-// bytes apart at first, then about an eighth; whole pages above 32 KiB.
-func round(n int64) int64 {
-	step := int64(8)
-	switch {
-	case n == 0:
-		return 0
-	case n > 32<<10:
-		step = 8 << 10
-	case n > 1024:
-		step = 256
-	case n > 256:
-		step = 32
-	case n > 32:
-		step = 16
+// mapSize is the memory of a map itself: groups of eight slots with a byte of
+// control each, one of them for up to eight keys, and doubled whenever seven
+// eighths are full. Keys and elements over 128 bytes are objects of their own.
+func mapSize(n int, key, elem int64, flat bool) int64 {
+	const header, most = 48, 128
+	if n == 0 {
+		return header
 	}
-	return (n + step - 1) / step * step
+	var apart int64
+	for _, size := range []*int64{&key, &elem} {
+		if *size > most {
+			apart += int64(n) * alloc(*size, flat)
+			*size = 8
+		}
+	}
+	slots := int64(8)
+	for n > 8 && slots*7 < int64(n)*8 {
+		slots *= 2
+	}
+	return header + alloc(slots*(1+(key+elem+7)/8*8), flat) + apart
+}
+
+// classes are the allocator's sizes for small objects: see
+// internal/runtime/gc.SizeClassToSize.
+var classes = [...]int64{
+	0, 8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240, 256, 288, 320, 352, 384, 416, 448, 480, 512,
+	576, 640, 704, 768, 896, 1024, 1152, 1280, 1408, 1536, 1792, 2048, 2304, 2688, 3072, 3200, 3456, 4096, 4864, 5376, 6144, 6528,
+	6784, 6912, 8192, 9472, 9728, 10240, 10880, 12288, 13568, 14336, 16384, 18432, 19072, 20480, 21760, 24576, 27264, 28672, 32768,
+}
+
+// alloc is what the allocator takes for an object of n bytes: the next of its
+// sizes, with a word for objects over 512 bytes that have pointers; whole pages
+// above 32 KiB. flat says that it has none.
+func alloc(n int64, flat bool) int64 {
+	const words, page = 512, 8 << 10
+	if n > words && !flat {
+		n += 8
+	}
+	if n > classes[len(classes)-1] {
+		return (n + page - 1) / page * page
+	}
+	i, _ := slices.BinarySearch(classes[:], n)
+	return classes[i]
 }

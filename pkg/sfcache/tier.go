@@ -34,8 +34,9 @@ func (c *Cache[V]) remoteValue(payload []byte, absent bool, left, cost time.Dura
 	return append(b, payload...), max(left, time.Millisecond)
 }
 
-// ask is Remote.Fetch, guarded. It does not end with ctx: when all callers are
-// less patient than RemoteTimeout, nobody would find out that Remote is slow.
+// ask is Remote.Fetch, guarded. It does not end with ctx: callers who are less
+// patient than RemoteTimeout would keep a dead Remote from ever being found out,
+// and a token that was taken out would be lost with the answer.
 func (c *Cache[V]) ask(ctx context.Context, keys []string, ask Ask) (got []Fetched, err error) {
 	life := c.cfg.Lease
 	if life == 0 {
@@ -76,12 +77,20 @@ func (c *Cache[V]) fill(ctx context.Context, entries []Entry) (stored []bool) {
 	return stored
 }
 
-// giveBack lets another process try a load that failed here.
-func (c *Cache[V]) giveBack(ctx context.Context, remoteKey, token string) {
-	if c.cfg.Lease == 0 {
-		return // nobody waits for it, and others may load with the same token
+// giveBack lets another process try what was not done here.
+func (c *Cache[V]) giveBack(ctx context.Context, s *search[V]) {
+	if c.cfg.Lease == 0 || s.token == "" {
+		return // without leases nobody waits for it, and others may load with the same token
 	}
-	c.fill(ctx, []Entry{{Key: remoteKey, Token: token}})
+	c.fill(ctx, []Entry{{Key: c.remoteKey(s.key), Token: s.token}})
+}
+
+// removeRemote removes what Remote has of a key that turned out to have no
+// value. The other processes are told: unlike a fill, that is news to them.
+func (c *Cache[V]) removeRemote(ctx context.Context, remoteKey string) {
+	ctx = context.WithoutCancel(ctx)
+	err := c.remote.write(ctx, func(ctx context.Context) error { return c.cfg.Remote.Delete(ctx, []string{remoteKey}, c.id) })
+	c.remoteFailed(ctx, remoteKey, err)
 }
 
 // remoteFailed counts and tells a failure that callers do not see.
@@ -111,7 +120,10 @@ func (c *Cache[V]) watch(ctx context.Context) {
 			}
 			c.invalidations.Add(1)
 			hash := maphash.String(seed, key)
-			c.flights.drop(hash, key, func() { c.dropLocal(hash, key) })
+			c.flights.drop(hash, key, func() {
+				c.dropLocal(hash, key)
+				c.writers.overtake(key)
+			})
 		}
 	}
 	first := true // nothing was missed, but what was loaded before it listened is not trusted either

@@ -2,52 +2,63 @@ package sfcache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
-	"sync"
 )
 
 // Set stores v as the value of key, in every tier, and makes the other
 // processes forget theirs. A load that is under way reaches those who wait for
-// it and is stored nowhere. v is shared with callers of Get from now on.
+// it and is stored nowhere. v is shared with callers of Get from now on, unless
+// Config.Clone is set.
 //
 // Write to where the value really is first, then call Set or Delete. After Set
 // has returned without an error, no Get of this process that starts later
 // returns an older value; other processes follow when the message reaches them
 // (at the latest when their local copies expire).
 //
-// An error says that Remote could not be told, and other processes may keep
-// the old value until it expires; in this process it is forgotten. Remote is
+// After an error the value is forgotten in this process. Either it cannot be
+// encoded; then it is deleted everywhere. Or Remote could not be told, and it
+// and other processes may keep the old value until that expires. Remote is
 // tried even while it rests after failures, so with a dead one this takes up to
 // RemoteTimeout.
 func (c *Cache[V]) Set(ctx context.Context, key string, v V) error {
 	if err := c.writable(ctx); err != nil {
 		return err
 	}
-	payload, ok := c.payload(key, v, nil)
-	if !ok && (c.remote != nil || c.local != nil) {
-		return fmt.Errorf("sfcache: set %q: the value cannot be encoded", key)
+	payload, err := c.payload(key, v, nil)
+	encoded := err == nil
+	if err != nil && err != errNoBytes { //nolint:errorlint // the very same
+		return errors.Join(fmt.Errorf("sfcache: set %q: encode: %w", key, err), c.Delete(ctx, key))
 	}
-	defer c.writers.lock(key)()
+	if c.clone != nil {
+		v = c.clone(v)
+	}
 	hash := maphash.String(seed, key)
 	// Forgotten before and stored after: a flight that starts in between may
 	// read the old value from Remote, and the second drop keeps it from being
 	// stored.
 	c.flights.drop(hash, key, func() { c.dropLocal(hash, key) })
-	left := c.lifetime(nil)
-	var err error
+	turn, err := c.writers.lock(ctx, key)
+	if err != nil {
+		return fmt.Errorf("sfcache: set %q: %w", key, err)
+	}
+	defer turn.unlock()
+	l := loaded[V]{v: v, payload: payload, ok: encoded, left: c.spread(c.cfg.TTL), cost: c.meanLoad()}
 	if c.remote != nil {
 		e := Entry{Key: c.remoteKey(key)}
-		e.Value, e.Life = c.remoteValue(payload, false, left, 0)
+		e.Value, e.Life = c.remoteValue(payload, false, l.left, l.cost)
 		err = c.remote.write(ctx, func(ctx context.Context) error { return c.cfg.Remote.Set(ctx, e, c.id) })
 		c.remoteFailed(ctx, e.Key, err)
 	}
-	r := c.ready(hash, key, v, nil, payload, ok, left, 0)
+	r := c.ready(hash, key, l)
 	c.flights.drop(hash, key, func() {
 		c.dropLocal(hash, key)
-		if err == nil && !c.flights.closed.Load() {
-			c.putReady(key, r)
+		// A message about the key that came after Remote.Set began may be of a
+		// write that came after it there.
+		if err == nil && !turn.overtaken() && !c.flights.closed.Load() {
+			c.putReady(hash, key, r)
 		}
 	})
 	c.reportReady(key, r)
@@ -69,7 +80,6 @@ func (c *Cache[V]) Delete(ctx context.Context, keys ...string) error {
 	sorted := slices.Compact(slices.Sorted(slices.Values(keys))) // one order for all: no two writers wait for each other
 	remoteKeys := make([]string, len(sorted))
 	for i, key := range sorted {
-		defer c.writers.lock(key)()
 		remoteKeys[i] = c.remoteKey(key)
 	}
 	drop := func() {
@@ -79,12 +89,19 @@ func (c *Cache[V]) Delete(ctx context.Context, keys ...string) error {
 		}
 	}
 	drop()
-	if c.remote == nil {
-		return nil
+	for _, key := range sorted {
+		turn, err := c.writers.lock(ctx, key)
+		if err != nil {
+			return fmt.Errorf("sfcache: delete %q: %w", sorted, err)
+		}
+		defer turn.unlock()
 	}
-	err := c.remote.write(ctx, func(ctx context.Context) error { return c.cfg.Remote.Delete(ctx, remoteKeys, c.id) })
-	drop() // what flights that started in between read from Remote
-	c.remoteFailed(ctx, remoteKeys[0], err)
+	var err error
+	if c.remote != nil {
+		err = c.remote.write(ctx, func(ctx context.Context) error { return c.cfg.Remote.Delete(ctx, remoteKeys, c.id) })
+		c.remoteFailed(ctx, remoteKeys[0], err)
+	}
+	drop() // what was stored in between: by flights that read from Remote, and by a Set before this in line
 	if err != nil {
 		return fmt.Errorf("sfcache: delete %q in the remote tier: %w", sorted, err)
 	}
@@ -104,7 +121,7 @@ func (c *Cache[V]) Refresh(ctx context.Context, key string) (V, error) {
 	}
 	hash := maphash.String(seed, key)
 	v, _, err := c.flights.do(ctx, hash, key, true, func(ctx context.Context, own *call[V]) (V, error) {
-		return c.fetch(ctx, own, hash, key, c.cfg.Load, readNone)
+		return c.fetch(ctx, &search[V]{own: own, hash: hash, key: key, load: c.cfg.Load, read: readNone})
 	})
 	return c.give(v, err)
 }
@@ -117,40 +134,4 @@ func (c *Cache[V]) writable(ctx context.Context) error {
 		return ended(ctx)
 	}
 	return nil
-}
-
-// keyLocks are mutexes by key that exist while they are used: writes of one
-// key reach the tiers in one order.
-type keyLocks struct {
-	mu sync.Mutex // protects m and the users in it
-	m  map[string]*keyLock
-}
-
-type keyLock struct {
-	sync.Mutex
-	users int
-}
-
-// lock locks key and returns its unlock.
-func (l *keyLocks) lock(key string) (unlock func()) {
-	l.mu.Lock()
-	k := l.m[key]
-	if k == nil {
-		if l.m == nil {
-			l.m = map[string]*keyLock{}
-		}
-		k = &keyLock{}
-		l.m[key] = k
-	}
-	k.users++
-	l.mu.Unlock()
-	k.Lock()
-	return func() {
-		k.Unlock()
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if k.users--; k.users == 0 {
-			delete(l.m, key)
-		}
-	}
 }
