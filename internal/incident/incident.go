@@ -89,6 +89,10 @@ type Incident struct {
 	Choice string `json:"choice,omitempty"`
 	// Failure says in one plain sentence why there is no report.
 	Failure string `json:"failure,omitempty"`
+	// Reports is how often the report was begun, without the attempts that a
+	// stop or an error of the disk ended: a process that dies of the profiles
+	// leaves its mark here.
+	Reports int `json:"reports,omitempty"`
 
 	Opened    time.Time `json:"opened"`
 	Finished  time.Time `json:"finished,omitzero"`

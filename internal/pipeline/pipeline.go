@@ -38,6 +38,7 @@ type Store interface {
 	Plan(ctx context.Context, id, choice string, captures []incident.Capture, enqueue func(context.Context, *sql.Tx, incident.Unit) (int64, error)) error
 	Captures(ctx context.Context, id string) ([]incident.Capture, error)
 	PutCapture(ctx context.Context, c incident.Capture, enqueue func(context.Context, *sql.Tx, incident.Unit) (int64, error)) error
+	CountReport(ctx context.Context, id string, n int) (sum int, err error)
 	Finish(ctx context.Context, id string, rep *analysis.Report, failure string) error
 	Report(ctx context.Context, id string) (*analysis.Report, error)
 	PutBlob(id, name string, data []byte) error

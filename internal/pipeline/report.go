@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/google/pprof/profile"
 
@@ -20,8 +22,15 @@ const (
 	BlobFlame   = "flame.html"
 )
 
-// report analyses what was captured, draws it and stores both. Without a CPU
-// profile of a hot pod the incident ends as failed, with every pod's reason.
+// maxReports is how often a report is begun that crashes each time.
+const maxReports = 3
+
+// errPanic says that the report made the program panic.
+var errPanic = errors.New("panic while the report was made")
+
+// report makes the report, unless it was begun too often already: profiles
+// that crash the analysis, or take all memory, would do so at every restart
+// for ever. Each begin is on disk before anything is read.
 func (p *Pipeline) report(ctx context.Context, inc incident.Incident) error {
 	select {
 	case p.analysing <- struct{}{}:
@@ -29,6 +38,34 @@ func (p *Pipeline) report(ctx context.Context, inc incident.Incident) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	n, err := p.Store.CountReport(ctx, inc.ID, 1)
+	if err != nil {
+		return err
+	}
+	if n > maxReports {
+		return p.Store.Finish(ctx, inc.ID, nil, fmt.Sprintf(
+			"the report was begun %d times and never came to an end: the analysis crashed or ran out of memory; the profiles are kept, and profbot's log says more", maxReports))
+	}
+	err = p.analyse(ctx, inc)
+	if err == nil || errors.Is(err, errPanic) {
+		return err
+	}
+	// A full disk or a stop says nothing about the profiles.
+	back, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 5*time.Second, errors.New("database did not answer within 5s"))
+	defer cancel()
+	_, berr := p.Store.CountReport(back, inc.ID, -1)
+	return errors.Join(err, berr)
+}
+
+// analyse analyses what was captured, draws it and stores both. Without a CPU
+// profile of a hot pod the incident ends as failed, with every pod's reason.
+func (p *Pipeline) analyse(ctx context.Context, inc incident.Incident) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.Logger.ErrorContext(ctx, "panic while the report was made", "incident", inc.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: %v", errPanic, r)
+		}
+	}()
 	captures, err := p.Store.Captures(ctx, inc.ID)
 	if err != nil {
 		return err

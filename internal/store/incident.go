@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -120,6 +121,22 @@ func (s *Store) PutCapture(ctx context.Context, c incident.Capture, enqueue Enqu
 		}
 		return s.enqueue(ctx, tx, incident.Unit{Incident: c.Incident}, enqueue)
 	})
+}
+
+// CountReport adds n to how often an incident's report was begun and returns
+// the sum. It is on disk when CountReport returns. It is no news for people:
+// the revision stays.
+func (s *Store) CountReport(ctx context.Context, id string, n int) (int, error) {
+	var sum int
+	err := s.db.QueryRowContext(ctx,
+		`UPDATE incident SET doc = json_set(doc, '$.reports', coalesce(doc ->> '$.reports', 0) + ?) WHERE id = ? RETURNING doc ->> '$.reports'`, n, id).Scan(&sum)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = incident.ErrNotFound
+	}
+	if err != nil {
+		return 0, fmt.Errorf("count reports of incident %q: %w", id, err)
+	}
+	return sum, nil
 }
 
 // Finish stores an incident's report (nil when there is none) and its final
