@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 )
 
 // PodProfiles are the profiles of one pod. CPU is required; the others sharpen
-// the report and may be nil.
+// the report and may be nil. Of a control pod only CPU is read.
 type PodProfiles struct {
 	Pod     string
 	Control bool // a cool pod to compare with: not part of the shares
@@ -42,18 +43,29 @@ type Result struct {
 	Control *Tree // CPU of the control pods; nil without one
 }
 
-// Analyze makes the report. Pods whose CPU profile is missing or empty are
-// left out with a note, and so are control pods whose CPU profile is none. It
-// fails when no hot pod has a CPU profile, or when what is given as one is
-// none.
+// ErrNoCPU says that no hot pod has a CPU profile.
+var ErrNoCPU = errors.New("no CPU profile to analyse")
+
+// Analyze is [AnalyzeSeq] of a list.
 func Analyze(pods []PodProfiles, opt Options) (*Result, error) {
+	return AnalyzeSeq(slices.Values(pods), opt)
+}
+
+// AnalyzeSeq makes the report. A pod's profiles are not kept when the next is
+// asked for: parsed profiles are large, and what is read from them is less.
+//
+// Pods whose CPU profile is missing or empty are
+// left out with a note, and so are control pods whose CPU profile is none. It
+// fails when no hot pod has a CPU profile ([ErrNoCPU]), or when what is given
+// as one is none.
+func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 	opt.Thresholds = opt.Thresholds.withDefaults()
 	t := newFuncs()
 	rep := &Report{Version: ReportVersion, Service: opt.Service}
 
 	var cpu, control, allocs, goroutines []*stack
 	perPod := map[int][]*stack{}
-	for _, p := range pods {
+	for p := range pods {
 		if p.CPU == nil {
 			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: no CPU profile", p.Pod))
 			continue
@@ -92,7 +104,7 @@ func Analyze(pods []PodProfiles, opt Options) (*Result, error) {
 		}
 	}
 	if !slices.ContainsFunc(rep.Pods, func(p Pod) bool { return !p.Control }) {
-		return nil, errors.New("no CPU profile to analyse")
+		return nil, ErrNoCPU
 	}
 	classifyAll(t, slices.Concat(cpu, control), opt.AppPrefixes)
 

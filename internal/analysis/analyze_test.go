@@ -7,9 +7,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/pprof/profile"
@@ -345,6 +347,33 @@ func TestRoutesAndPrefixes(t *testing.T) {
 
 // FuzzAnalyze feeds whatever parses as a profile to the whole analysis: it
 // must neither panic nor give shares outside 0 to 1.
+// TestAnalyzeKeepsNoProfile: when the next pod's profiles are asked for, the
+// ones before are garbage.
+func TestAnalyzeKeepsNoProfile(t *testing.T) {
+	var seen []weak.Pointer[profile.Profile]
+	read := func(name string) *profile.Profile {
+		p := load(t, name)
+		seen = append(seen, weak.Make(p))
+		return p
+	}
+	pods := func(yield func(PodProfiles) bool) {
+		for range 3 {
+			runtime.GC()
+			for i, p := range seen {
+				if p.Value() != nil {
+					t.Errorf("profile %d is kept", i)
+				}
+			}
+			if !yield(PodProfiles{Pod: "a", CPU: read("router-std.cpu.pb.gz"), AllocsBefore: read("router-std.allocs0.pb.gz"), AllocsAfter: read("router-std.allocs1.pb.gz")}) {
+				return
+			}
+		}
+	}
+	if res, err := AnalyzeSeq(pods, Options{}); err != nil || len(res.Report.Pods) != 3 || len(seen) != 9 {
+		t.Errorf("%d profiles, %v", len(seen), err)
+	}
+}
+
 func FuzzAnalyze(f *testing.F) {
 	for _, name := range []string{"router-grpc.cpu.pb.gz", "only-live-std.cpu.pb.gz", "router-std.allocs1.pb.gz"} {
 		data, err := os.ReadFile(filepath.Join("testdata", "corpus", name))

@@ -13,7 +13,7 @@ import (
 // DefaultMaxRaw is the limit on decompressed bytes where none is given. The
 // largest CPU profiles seen of real services were 2.5 MB; parsed, a profile
 // takes about five times its raw size.
-const DefaultMaxRaw = 256 << 20
+const DefaultMaxRaw = 64 << 20
 
 // Parse reads a profile in pprof's format, gzipped or not. It refuses more
 // than maxRaw decompressed bytes (0 means [DefaultMaxRaw]) before it parses

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/profbot/profbot/internal/analysis"
 	"github.com/profbot/profbot/internal/collector/pproftest"
 	"github.com/profbot/profbot/internal/config"
 	"github.com/profbot/profbot/internal/incident"
@@ -290,6 +291,14 @@ func TestRunEndsWhenAPartDies(t *testing.T) {
 	}
 	if err := <-a.Failed(); err == nil || !strings.HasPrefix(err.Error(), "internal server: ") {
 		t.Errorf("Failed = %v", err)
+	}
+}
+
+// TestRawLimits: what the collector takes by default is what the analysis reads.
+func TestRawLimits(t *testing.T) {
+	w := newAround(t)
+	if d := cmp.Diff([]int64{64 << 20, 64 << 20}, []int64{w.config().Capture.MaxRawBytes, analysis.DefaultMaxRaw}); d != "" {
+		t.Errorf("configured and analysed (-want +got):\n%s", d)
 	}
 }
 

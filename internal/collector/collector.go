@@ -23,7 +23,7 @@ import (
 // Options configure a [Collector]. The zero value is right.
 type Options struct {
 	MaxBytes     int64         // of one profile as sent, compressed; 0 means 64 MiB
-	MaxRawBytes  int64         // of one profile decompressed; 0 means 256 MiB
+	MaxRawBytes  int64         // of one profile decompressed; 0 means 64 MiB: parsed it takes about five times that
 	Simultaneous int           // pulls at once over all targets; 0 means 4
 	Slack        time.Duration // time a target gets beyond the window; 0 means 15 s
 	Logger       *slog.Logger  // nil discards
@@ -58,7 +58,7 @@ func New(opt Options) (*Collector, error) {
 		opt.MaxBytes = 64 << 20
 	}
 	if opt.MaxRawBytes == 0 {
-		opt.MaxRawBytes = 256 << 20
+		opt.MaxRawBytes = 64 << 20
 	}
 	if opt.Simultaneous == 0 {
 		opt.Simultaneous = 4

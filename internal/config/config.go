@@ -95,7 +95,7 @@ type Capture struct {
 	CoolDown     time.Duration `yaml:"cool_down" doc:"A monitor that fires again within this time after its last capture starts no new one."`
 	Simultaneous int           `yaml:"simultaneous" doc:"Profiles pulled at once, over all incidents, 1 to 64."`
 	MaxBytes     int64         `yaml:"max_bytes" doc:"Largest profile accepted, compressed. Plain bytes, or KiB, MiB, GiB."`
-	MaxRawBytes  int64         `yaml:"max_raw_bytes" doc:"Largest profile accepted, decompressed."`
+	MaxRawBytes  int64         `yaml:"max_raw_bytes" doc:"Largest profile accepted, decompressed. Parsed it takes about five times that in memory."`
 }
 
 // Verdict are the limits of the rules.
@@ -115,7 +115,7 @@ func defaults() *Config {
 		Datadog:   Datadog{Site: "datadoghq.com", Metric: "container.cpu.usage"},
 		Capture: Capture{
 			CPU: 30 * time.Second, Pods: 2, Control: true, CoolDown: 30 * time.Minute, Simultaneous: 4,
-			MaxBytes: 64 << 20, MaxRawBytes: 256 << 20,
+			MaxBytes: 64 << 20, MaxRawBytes: 64 << 20,
 		},
 		Verdict: Verdict{MinShare: 0.05, MinSamples: 100, Dominated: 0.25},
 	}

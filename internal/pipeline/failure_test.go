@@ -130,6 +130,35 @@ func (s swapped) Pull(ctx context.Context, t incident.Target, k incident.Kind, w
 	return got, err
 }
 
+// TestParsesWhatIsUsed: of a control pod only the CPU profile is parsed.
+func TestParsesWhatIsUsed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, map[string]float64{"pod-0": 0.9, "pod-1": 0.1}, onePod, func(o *pipeline.Options) { o.Puller = spoiled{o.Puller} })
+		w.start()
+		u := w.untilFinal(t, w.fire())
+		if u.Incident.Status != incident.StatusDone {
+			t.Fatalf("%s: %q", u.Incident.Status, u.Incident.Failure)
+		}
+		notes := strings.Join(u.Report.Notes, "\n")
+		for _, k := range []incident.Kind{incident.KindAllocsBefore, incident.KindAllocsAfter, incident.KindGoroutine} {
+			if !strings.Contains(notes, string(k)+" of pod-0: not a profile") || strings.Contains(notes, string(k)+" of pod-1") {
+				t.Errorf("%s: notes = %q", k, notes)
+			}
+		}
+	})
+}
+
+// spoiled answers with no profile for everything but the CPU.
+type spoiled struct{ pipeline.Puller }
+
+func (s spoiled) Pull(ctx context.Context, t incident.Target, k incident.Kind, window time.Duration) (pipeline.Pulled, error) {
+	got, err := s.Puller.Pull(ctx, t, k, window)
+	if k != incident.KindCPU {
+		got.Data = []byte("<!doctype html>")
+	}
+	return got, err
+}
+
 // TestPodGone: a pod that was chosen and is not listed any more is not dialled.
 func TestPodGone(t *testing.T) {
 	for name, tc := range map[string]struct {

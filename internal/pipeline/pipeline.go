@@ -116,7 +116,7 @@ type Policy struct {
 	NoControl  bool          // take no cool pod to compare with
 	CoolDown   time.Duration // per service, monitor and cycle; default 30 min
 	Retention  time.Duration // how long incidents and profiles are kept; default 30 days
-	MaxRaw     int64         // decompressed bytes of one profile; default 256 MiB
+	MaxRaw     int64         // decompressed bytes of one profile; default 64 MiB
 	Metric     string        // what the Meter reads, for texts
 	Thresholds analysis.Thresholds
 	// Service gives what is configured for a service's analysis; nil means nothing.

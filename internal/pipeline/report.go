@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,18 +72,18 @@ func (p *Pipeline) analyse(ctx context.Context, inc incident.Incident) (err erro
 	if err != nil {
 		return err
 	}
-	pods, problems, err := p.load(captures)
-	if err != nil {
-		return err
-	}
-	if len(pods) == 0 {
-		return p.Store.Finish(ctx, inc.ID, nil, "no CPU profile of a hot pod could be used: "+strings.Join(problems, "; "))
-	}
 	opt := analysis.Options{Service: inc.Alert.Key.Service, Thresholds: p.Policy.Thresholds}
 	if p.Policy.Service != nil {
 		opt.AppPrefixes, opt.Routes = p.Policy.Service(inc.Alert.Key.Service, inc.Alert.Key.Env)
 	}
-	res, err := analysis.Analyze(pods, opt)
+	l := loading{captures: captures}
+	res, err := analysis.AnalyzeSeq(p.load(&l), opt)
+	if l.err != nil {
+		return l.err
+	}
+	if errors.Is(err, analysis.ErrNoCPU) {
+		return p.Store.Finish(ctx, inc.ID, nil, "no CPU profile of a hot pod could be used: "+strings.Join(l.problems, "; "))
+	}
 	if err != nil {
 		// The same bytes give the same error: trying again would not help.
 		p.Logger.ErrorContext(ctx, "analysis", "incident", inc.ID, "error", err)
@@ -90,7 +92,7 @@ func (p *Pipeline) analyse(ctx context.Context, inc incident.Incident) (err erro
 	if res.Report.Samples == 0 {
 		return p.Store.Finish(ctx, inc.ID, nil, "the hot pods used no CPU while they were profiled: the spike was over, or is elsewhere")
 	}
-	res.Report.Notes = append(res.Report.Notes, problems...)
+	res.Report.Notes = append(res.Report.Notes, l.problems...)
 	if err := p.draw(inc.ID, res); err != nil {
 		return err
 	}
@@ -98,54 +100,66 @@ func (p *Pipeline) analyse(ctx context.Context, inc incident.Incident) (err erro
 	return p.Store.Finish(ctx, inc.ID, res.Report, "")
 }
 
+// loading is what [Pipeline.load] reads, and what came of it.
+type loading struct {
+	captures []incident.Capture
+	problems []string // captures that cannot be used, and why
+	err      error    // the store's: it ends the loading, and may pass
+}
+
 // load reads the stored profiles of the pods that have a usable CPU profile.
-// It returns no pods when none of the hot ones has.
-func (p *Pipeline) load(captures []incident.Capture) (pods []analysis.PodProfiles, problems []string, err error) {
-	byPod := map[string]*analysis.PodProfiles{}
+// A parsed profile takes about five times its raw size, so each is parsed when
+// its pod's turn has come, and only if the analysis uses it.
+func (p *Pipeline) load(l *loading) iter.Seq[analysis.PodProfiles] {
+	byPod := map[string][]incident.Capture{}
 	var order []string
-	for _, c := range captures {
+	for _, c := range l.captures {
 		if byPod[c.Pod] == nil {
-			byPod[c.Pod] = &analysis.PodProfiles{Pod: c.Pod, Control: c.Role == incident.RoleControl}
 			order = append(order, c.Pod)
 		}
+		byPod[c.Pod] = append(byPod[c.Pod], c)
 		if c.Status != incident.CaptureStored {
-			problems = append(problems, fmt.Sprintf("%s of %s: %s", c.Kind, c.Pod, reason(c)))
-			continue
-		}
-		data, err := p.Store.Blob(c.Incident, c.Blob)
-		if err != nil && !errors.Is(err, incident.ErrNotFound) {
-			return nil, nil, err
-		}
-		var prof *profile.Profile
-		if err == nil {
-			prof, err = analysis.Parse(data, p.Policy.MaxRaw)
-		}
-		if err != nil {
-			problems = append(problems, fmt.Sprintf("%s of %s: %v", c.Kind, c.Pod, err))
-			continue
-		}
-		switch pp := byPod[c.Pod]; c.Kind {
-		case incident.KindCPU:
-			pp.CPU = prof
-		case incident.KindAllocsBefore:
-			pp.AllocsBefore = prof
-		case incident.KindAllocsAfter:
-			pp.AllocsAfter = prof
-		case incident.KindGoroutine:
-			pp.Goroutine = prof
+			l.problems = append(l.problems, fmt.Sprintf("%s of %s: %s", c.Kind, c.Pod, reason(c)))
 		}
 	}
-	hot := false
-	for _, name := range order {
-		if pp := byPod[name]; pp.CPU != nil {
-			pods = append(pods, *pp)
-			hot = hot || !pp.Control
+	return func(yield func(analysis.PodProfiles) bool) {
+		for _, pod := range order {
+			captures := byPod[pod]
+			get := func(k incident.Kind) *profile.Profile {
+				i := slices.IndexFunc(captures, func(c incident.Capture) bool { return c.Kind == k && c.Status == incident.CaptureStored })
+				if i < 0 || l.err != nil {
+					return nil
+				}
+				return p.parse(captures[i], l)
+			}
+			pp := analysis.PodProfiles{Pod: pod, Control: captures[0].Role == incident.RoleControl, CPU: get(incident.KindCPU)}
+			if pp.CPU != nil && !pp.Control {
+				pp.AllocsBefore, pp.AllocsAfter = get(incident.KindAllocsBefore), get(incident.KindAllocsAfter)
+				pp.Goroutine = get(incident.KindGoroutine)
+			}
+			if l.err != nil || pp.CPU != nil && !yield(pp) {
+				return
+			}
 		}
 	}
-	if !hot {
-		return nil, problems, nil
+}
+
+// parse reads one stored profile; nil and an entry in l when it cannot be used.
+func (p *Pipeline) parse(c incident.Capture, l *loading) *profile.Profile {
+	data, err := p.Store.Blob(c.Incident, c.Blob)
+	if err != nil && !errors.Is(err, incident.ErrNotFound) {
+		l.err = err
+		return nil
 	}
-	return pods, problems, nil
+	var prof *profile.Profile
+	if err == nil {
+		prof, err = analysis.Parse(data, p.Policy.MaxRaw)
+	}
+	if err != nil {
+		l.problems = append(l.problems, fmt.Sprintf("%s of %s: %v", c.Kind, c.Pod, err))
+		return nil
+	}
+	return prof
 }
 
 // reason says why a capture failed.
