@@ -21,12 +21,6 @@ type Lease struct {
 	Token string // proves who holds it
 }
 
-// IdleUnit is a unit with work left that nobody holds.
-type IdleUnit struct {
-	Unit
-	Job int64 // the queue's job last inserted for it; 0 for none
-}
-
 // String is "incident" or "incident/pod".
 func (u Unit) String() string {
 	if u.Pod == "" {

@@ -26,8 +26,8 @@ type advanceWorker struct {
 func (w *advanceWorker) Timeout(*river.Job[advanceArgs]) time.Duration { return 10 * time.Minute }
 
 func (w *advanceWorker) Work(ctx context.Context, job *river.Job[advanceArgs]) error {
-	id := job.Args.Incident
-	err := w.p.hold(ctx, incident.Unit{Incident: id}, func(ctx context.Context, l *incident.Lease) error {
+	u := incident.Unit{Incident: job.Args.Incident}
+	err := w.p.hold(ctx, u, func(ctx context.Context, l *incident.Lease) error {
 		for {
 			done, err := w.p.advance(ctx, l)
 			if err != nil || done {
@@ -35,10 +35,10 @@ func (w *advanceWorker) Work(ctx context.Context, job *river.Job[advanceArgs]) e
 			}
 		}
 	})
-	if err != nil && ctx.Err() == nil {
-		w.p.Logger.ErrorContext(ctx, "incident not advanced, will be tried again", "incident", id, "error", err)
+	if early := (waitError{}); err != nil && ctx.Err() == nil && !errors.As(err, &early) {
+		w.p.Logger.ErrorContext(ctx, "incident not advanced, will be tried again", "incident", u.Incident, "error", err)
 	}
-	return snoozeOr(err)
+	return w.p.again(ctx, job.ID, u, err)
 }
 
 // advance does the next step of an incident. It returns true when everything
@@ -124,8 +124,12 @@ func (p *Pipeline) tellBriefly(ctx context.Context, inc incident.Incident) {
 	}
 }
 
-// tell brings the incident's thread up to date.
+// tell brings the incident's thread up to date, unless the last try was asked
+// to wait.
 func (p *Pipeline) tell(ctx context.Context, inc incident.Incident) error {
+	if err := p.told.check(inc.ID, p.Now()); err != nil {
+		return err
+	}
 	u := Update{Incident: inc}
 	var err error
 	if u.Captures, err = p.Store.Captures(ctx, inc.ID); err != nil {
@@ -148,5 +152,7 @@ func (p *Pipeline) tell(ctx context.Context, inc incident.Incident) error {
 			}
 		}
 	}
-	return p.Teller.Publish(ctx, inc.ID, u)
+	err = p.Teller.Publish(ctx, inc.ID, u)
+	p.told.set(inc.ID, p.Now(), retryAfter(err))
+	return err
 }

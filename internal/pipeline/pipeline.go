@@ -33,11 +33,11 @@ import (
 // their own transaction.
 type Store interface {
 	DB() *sql.DB
-	Accept(ctx context.Context, a incident.Alert, coolDown time.Duration, enqueue func(context.Context, *sql.Tx, incident.Unit) (int64, error)) (incident.Receipt, error)
+	Accept(ctx context.Context, a incident.Alert, coolDown time.Duration, enqueue func(context.Context, *sql.Tx, incident.Unit) error) (incident.Receipt, error)
 	Incident(ctx context.Context, id string) (inc incident.Incident, rev int64, err error)
-	Plan(ctx context.Context, id, choice string, captures []incident.Capture, enqueue func(context.Context, *sql.Tx, incident.Unit) (int64, error)) error
+	Plan(ctx context.Context, id, choice string, captures []incident.Capture, enqueue func(context.Context, *sql.Tx, incident.Unit) error) error
 	Captures(ctx context.Context, id string) ([]incident.Capture, error)
-	PutCapture(ctx context.Context, c incident.Capture, enqueue func(context.Context, *sql.Tx, incident.Unit) (int64, error)) error
+	PutCapture(ctx context.Context, c incident.Capture, enqueue func(context.Context, *sql.Tx, incident.Unit) error) error
 	CountReport(ctx context.Context, id string, n int) (sum int, err error)
 	Finish(ctx context.Context, id string, rep *analysis.Report, failure string) error
 	Report(ctx context.Context, id string) (*analysis.Report, error)
@@ -49,8 +49,7 @@ type Store interface {
 	Renew(ctx context.Context, l *incident.Lease, ttl time.Duration) error
 	Release(ctx context.Context, l *incident.Lease) error
 	Told(ctx context.Context, l *incident.Lease, rev int64) (done bool, err error)
-	Idle(ctx context.Context) ([]incident.IdleUnit, error)
-	Requeue(ctx context.Context, u incident.Unit, enqueue func(context.Context, *sql.Tx, incident.Unit) (int64, error)) error
+	Idle(ctx context.Context) ([]incident.Unit, error)
 	Prune(ctx context.Context, before time.Time) (int, error)
 }
 
@@ -144,6 +143,7 @@ type Pipeline struct {
 	// analysing has one place: an analysis may use a few times a profile's raw
 	// size, and two at once would double the peak for no gain on few cores.
 	analysing chan struct{}
+	told      notBefore
 }
 
 const (
@@ -181,7 +181,7 @@ func New(ctx context.Context, opt Options) (*Pipeline, error) {
 	if opt.Links == nil {
 		opt.Links = func(string) (string, string) { return "", "" }
 	}
-	p := &Pipeline{Options: opt, analysing: make(chan struct{}, 1)}
+	p := &Pipeline{Options: opt, analysing: make(chan struct{}, 1), told: notBefore{until: map[string]time.Time{}}}
 
 	driver := riversqlite.New(opt.Store.DB())
 	migrator, err := rivermigrate.New(driver, nil)
@@ -228,15 +228,19 @@ func (p *Pipeline) Accept(ctx context.Context, a incident.Alert) (incident.Recei
 }
 
 // enqueue inserts the job of a unit within tx. Jobs are not unique: a
-// duplicate finds the lease taken, or nothing to do.
-func (p *Pipeline) enqueue(ctx context.Context, tx *sql.Tx, u incident.Unit) (int64, error) {
-	var args river.JobArgs = advanceArgs{Incident: u.Incident}
+// duplicate finds the lease taken, or nothing to do, or ends when its work
+// fails while another waits (see again).
+func (p *Pipeline) enqueue(ctx context.Context, tx *sql.Tx, u incident.Unit) error {
+	if _, err := p.river.InsertTx(ctx, tx, jobOf(u), nil); err != nil {
+		return fmt.Errorf("queue %s: %w", u, err)
+	}
+	return nil
+}
+
+// jobOf is the job that works on a unit.
+func jobOf(u incident.Unit) river.JobArgs {
 	if u.Pod != "" {
-		args = pullArgs{Incident: u.Incident, Pod: u.Pod}
+		return pullArgs{Incident: u.Incident, Pod: u.Pod}
 	}
-	res, err := p.river.InsertTx(ctx, tx, args, nil)
-	if err != nil {
-		return 0, fmt.Errorf("queue %s: %w", args.Kind(), err)
-	}
-	return res.Job.ID, nil
+	return advanceArgs{Incident: u.Incident}
 }

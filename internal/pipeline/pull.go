@@ -52,7 +52,7 @@ func (w *pullWorker) Work(ctx context.Context, job *river.Job[pullArgs]) error {
 	if errors.Is(err, incident.ErrNotFound) {
 		return nil // pruned while it waited
 	}
-	return err
+	return w.p.again(ctx, job.ID, u, err)
 }
 
 // BlobName is where a capture's bytes are stored within its incident.

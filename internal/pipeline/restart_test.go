@@ -211,7 +211,7 @@ func TestPrunedWhileQueued(t *testing.T) {
 		id := w.fire() // its job waits: nothing runs yet
 		ctx := t.Context()
 		captures := []incident.Capture{{Incident: id, Pod: "pod-0", Kind: incident.KindCPU, Role: incident.RoleHot, Status: incident.CaptureWaiting}}
-		if err := w.st.Plan(ctx, id, "chosen", captures, func(ctx context.Context, tx *sql.Tx, u incident.Unit) (int64, error) {
+		if err := w.st.Plan(ctx, id, "chosen", captures, func(ctx context.Context, tx *sql.Tx, u incident.Unit) error {
 			return pipeline.Enqueue(w.p, ctx, tx, u)
 		}); err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -45,10 +46,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	return nil
 }
 
-// reconcile queues every unit with work left that nobody holds. A unit whose
-// job is still waiting in the queue is left to it, except at start: then a job
-// that waits for a far retry is doubled, since the cause of its failure may
-// have been mended by the restart.
+// reconcile queues every unit with work left that nobody holds and the queue
+// does not know of. At start it queues those as well that wait for a far
+// retry, since the cause of their failure may have been mended by the restart.
 func (p *Pipeline) reconcile(ctx context.Context, start bool) {
 	idle, err := p.Store.Idle(ctx)
 	if err != nil {
@@ -57,37 +57,57 @@ func (p *Pipeline) reconcile(ctx context.Context, start bool) {
 		}
 		return
 	}
-	for _, i := range idle {
-		if !start && p.waiting(ctx, i.Job) {
-			continue
+	for _, u := range idle {
+		queued := false
+		if !start {
+			queued, err = p.queued(ctx, u, 0)
 		}
-		if err := p.Store.Requeue(ctx, i.Unit, p.enqueue); err != nil {
+		if !queued && err == nil {
+			_, err = p.river.Insert(ctx, jobOf(u), nil)
+		}
+		if err != nil {
 			if ctx.Err() == nil {
-				p.Logger.ErrorContext(ctx, "requeue", "unit", i.Unit.String(), "error", err)
+				p.Logger.ErrorContext(ctx, "reconcile", "unit", u.String(), "error", err)
 			}
 			return
 		}
-		p.Logger.InfoContext(ctx, "work left by a stopped worker queued again", "unit", i.Unit.String())
+		if !queued {
+			p.Logger.InfoContext(ctx, "work left by a stopped worker queued again", "unit", u.String())
+		}
 	}
 }
 
-// waiting reports whether the queue will still run a job by itself.
-func (p *Pipeline) waiting(ctx context.Context, id int64) bool {
-	if id == 0 {
-		return false
-	}
-	job, err := p.river.JobGet(ctx, id)
+// queued reports whether the queue will run a job of u by itself, beside the
+// job of number self (0 for none).
+func (p *Pipeline) queued(ctx context.Context, u incident.Unit, self int64) (bool, error) {
+	res, err := p.river.JobList(ctx, river.NewJobListParams().Kinds(jobOf(u).Kind()).
+		States(rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateScheduled, rivertype.JobStateRunning).
+		Where("args ->> '$.incident' = @incident AND coalesce(args ->> '$.pod', '') = @pod", river.NamedArgs{"incident": u.Incident, "pod": u.Pod}))
 	if err != nil {
-		return false // cleaned away, or the database will say so again at Requeue
+		return false, fmt.Errorf("look for jobs of %s: %w", u, err)
 	}
-	switch job.State {
-	case rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateScheduled:
-		return true
-	case rivertype.JobStateRunning:
-		// Just fetched and on its way to the lease, or its process is dead.
-		return job.AttemptedAt != nil && time.Since(*job.AttemptedAt) < reconcileEvery
+	return slices.ContainsFunc(res.Jobs, func(j *rivertype.JobRow) bool {
+		if j.ID == self {
+			return false
+		}
+		// What seems to run may have died with another process; and it does
+		// not count beside a job that has just held the unit, since it may
+		// have found the lease taken and be about to end.
+		return j.State != rivertype.JobStateRunning || self == 0 && slices.Contains(j.AttemptedBy, p.river.ID())
+	}), nil
+}
+
+// again decides how a job of u ends that got err. While the work cannot be
+// done, every change would add one more job that fails and waits: one that
+// waits is enough, so this one ends if there is another.
+func (p *Pipeline) again(ctx context.Context, job int64, u incident.Unit, err error) error {
+	if err == nil {
+		return nil
 	}
-	return false
+	if queued, qerr := p.queued(ctx, u, job); qerr == nil && queued {
+		return nil
+	}
+	return snoozeOr(err)
 }
 
 func (p *Pipeline) prune(ctx context.Context, now time.Time) {
@@ -140,25 +160,6 @@ func (p *Pipeline) hold(ctx context.Context, u incident.Unit, f func(ctx context
 	release, done := context.WithTimeoutCause(context.WithoutCancel(ctx), 5*time.Second, errors.New("database did not answer within 5s"))
 	defer done()
 	return errors.Join(err, p.Store.Release(release, l))
-}
-
-// retryPolicy waits 1 s, 2 s, 4 s ... up to 5 minutes: an incident is news for
-// minutes, so the queue's default of up to weeks would help nobody.
-type retryPolicy struct{}
-
-func (retryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
-	d := time.Second << min(max(len(job.Errors), 1)-1, 9)
-	return time.Now().Add(min(d, 5*time.Minute))
-}
-
-// snoozeOr turns an error that says when to come back into a snooze, which
-// does not count as a failed attempt.
-func snoozeOr(err error) error {
-	var later interface{ RetryAfter() time.Duration }
-	if errors.As(err, &later) && later.RetryAfter() > 0 {
-		return river.JobSnooze(later.RetryAfter())
-	}
-	return err
 }
 
 // quiet is the queue's logger: its own chatter at a level people rarely show.

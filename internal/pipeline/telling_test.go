@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +79,73 @@ func TestRetryAfterIsKept(t *testing.T) {
 		const early = 5 * time.Second // see bubble
 		if len(calls) != 3 || calls[1].Sub(calls[0]) < 60*time.Second-early || calls[2].Sub(calls[1]) < 30*time.Second-early || calls[2].Sub(calls[0]) > 110*time.Second {
 			t.Errorf("told at %v", calls)
+		}
+	})
+}
+
+// TestRetryAfterHoldsForAll: what happens meanwhile queues more jobs, and none
+// of them tells before the time.
+func TestRetryAfterHoldsForAll(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, map[string]float64{"pod-0": 0.9})
+		w.board.fails = []error{later{60 * time.Second}}
+		w.start()
+		fired := time.Now()
+		id := w.fire()
+		pass(20 * time.Second)
+		if _, err := w.p.Accept(t.Context(), alert("e2", incident.TransitionRecovered)); err != nil {
+			t.Fatal(err)
+		}
+		pass(20 * time.Second)
+		if n := w.made(); n != 1 || len(w.asked()) != 4 {
+			t.Errorf("%d tellings within the time, want the first alone; %d pulls", n, len(w.asked()))
+		}
+		u := w.untilFinal(t, id)
+		if took := time.Since(fired); took < 60*time.Second || took > 90*time.Second || u.Incident.Recovered.IsZero() {
+			t.Errorf("told after %s, recovered %v", took, u.Incident.Recovered)
+		}
+	})
+}
+
+// TestTellerDown: while nothing can be told, one job an incident waits for it,
+// however much happens, and the log does not say again and again that there is
+// work.
+func TestTellerDown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, map[string]float64{"pod-0": 0.9, "pod-1": 0.1})
+		w.board.fails = slices.Repeat([]error{errors.New("connection refused")}, 10_000)
+		w.onPull = func(ctx context.Context, _ string) { // each end is an event of its own
+			select {
+			case <-time.After(20 * time.Second):
+			case <-ctx.Done():
+			}
+		}
+		w.start()
+		id := w.fire()
+		pass(10 * time.Minute)
+		if _, err := w.p.Accept(t.Context(), alert("e2", incident.TransitionRecovered)); err != nil {
+			t.Fatal(err)
+		}
+		pass(10 * time.Minute)
+		var waiting int
+		if err := w.st.DB().QueryRowContext(t.Context(), `SELECT count(*) FROM river_job WHERE state NOT IN ('completed', 'cancelled', 'discarded')`).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+		if waiting != 1 {
+			t.Errorf("%d jobs wait, want 1", waiting)
+		}
+		w.board.mu.Lock()
+		w.board.fails = nil
+		w.board.mu.Unlock()
+		u := w.untilFinal(t, id)
+		if u.Incident.Status != incident.StatusDone || u.Incident.Recovered.IsZero() {
+			t.Errorf("incident = %+v", u.Incident)
+		}
+		pass(time.Second)
+		w.stop()
+		// The start may have come after the alert, and then has queued it.
+		if n := strings.Count(w.log.String(), "queued again"); n > 1 {
+			t.Errorf("the log says %d times that work was queued again", n)
 		}
 	})
 }

@@ -89,7 +89,7 @@ func (s *Store) openIncident(ctx context.Context, tx *sql.Tx, a incident.Alert, 
 		return err
 	}
 	rec.Incident = inc.ID
-	return s.enqueue(ctx, tx, incident.Unit{Incident: inc.ID}, enqueue)
+	return enqueue(ctx, tx, incident.Unit{Incident: inc.ID})
 }
 
 // resolveIncident marks the open incidents of a's cycle as recovered: a cycle
@@ -118,7 +118,7 @@ func (s *Store) resolveIncident(ctx context.Context, tx *sql.Tx, a incident.Aler
 		if err := putIncident(ctx, tx, inc); err != nil {
 			return err
 		}
-		if err := s.enqueue(ctx, tx, incident.Unit{Incident: inc.ID}, enqueue); err != nil {
+		if err := enqueue(ctx, tx, incident.Unit{Incident: inc.ID}); err != nil {
 			return err
 		}
 	}

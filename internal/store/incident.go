@@ -75,7 +75,7 @@ func (s *Store) Plan(ctx context.Context, id, choice string, captures []incident
 			}
 			if !queued[c.Pod] {
 				queued[c.Pod] = true
-				if err := s.enqueue(ctx, tx, incident.Unit{Incident: id, Pod: c.Pod}, enqueue); err != nil {
+				if err := enqueue(ctx, tx, incident.Unit{Incident: id, Pod: c.Pod}); err != nil {
 					return err
 				}
 			}
@@ -119,7 +119,7 @@ func (s *Store) PutCapture(ctx context.Context, c incident.Capture, enqueue Enqu
 		}); err != nil {
 			return err
 		}
-		return s.enqueue(ctx, tx, incident.Unit{Incident: c.Incident}, enqueue)
+		return enqueue(ctx, tx, incident.Unit{Incident: c.Incident})
 	})
 }
 

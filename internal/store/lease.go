@@ -10,17 +10,6 @@ import (
 	"github.com/profbot/profbot/internal/incident"
 )
 
-// enqueue inserts a job for u and remembers its number.
-func (s *Store) enqueue(ctx context.Context, tx *sql.Tx, u incident.Unit, enqueue Enqueue) error {
-	job, err := enqueue(ctx, tx, u)
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO lease (incident, pod, job) VALUES (?, ?, ?) ON CONFLICT (incident, pod) DO UPDATE SET job = excluded.job`,
-		u.Incident, u.Pod, job)
-	return err
-}
-
 // Acquire takes the lease of u for ttl. It returns nil when somebody else
 // holds it, and [incident.ErrNotFound] when the incident was pruned.
 func (s *Store) Acquire(ctx context.Context, u incident.Unit, ttl time.Duration) (*incident.Lease, error) {
@@ -98,32 +87,27 @@ func (s *Store) Told(ctx context.Context, l *incident.Lease, rev int64) (done bo
 
 // Idle returns the units with unfinished work that nobody holds: incidents
 // with something untold, and pods with a capture that is not final.
-func (s *Store) Idle(ctx context.Context) ([]incident.IdleUnit, error) {
+func (s *Store) Idle(ctx context.Context) ([]incident.Unit, error) {
 	rows, err := s.db.QueryContext(ctx,
 		`WITH unit AS (
 			SELECT id AS incident, '' AS pod FROM incident WHERE told < rev
 			UNION SELECT incident, pod FROM capture WHERE status NOT IN (?, ?))
-		 SELECT unit.incident, unit.pod, coalesce(lease.job, 0) FROM unit LEFT JOIN lease USING (incident, pod)
+		 SELECT unit.incident, unit.pod FROM unit LEFT JOIN lease USING (incident, pod)
 		 WHERE coalesce(lease.until, 0) <= ? ORDER BY 1, 2`,
 		incident.CaptureStored, incident.CaptureFailed, s.now().UnixMilli())
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var out []incident.IdleUnit
+	var out []incident.Unit
 	for rows.Next() {
-		var i incident.IdleUnit
-		if err := rows.Scan(&i.Incident, &i.Pod, &i.Job); err != nil {
+		var u incident.Unit
+		if err := rows.Scan(&u.Incident, &u.Pod); err != nil {
 			return nil, err
 		}
-		out = append(out, i)
+		out = append(out, u)
 	}
 	return out, rows.Err()
-}
-
-// Requeue queues one more job for u.
-func (s *Store) Requeue(ctx context.Context, u incident.Unit, enqueue Enqueue) error {
-	return s.inTx(ctx, "requeue", func(tx *sql.Tx) error { return s.enqueue(ctx, tx, u, enqueue) })
 }
 
 // Untold returns the incidents with something that was not told yet.

@@ -32,8 +32,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Enqueue inserts one job for a unit within tx and returns the job's number.
-type Enqueue = func(ctx context.Context, tx *sql.Tx, u incident.Unit) (job int64, err error)
+// Enqueue inserts one job for a unit within tx.
+type Enqueue = func(ctx context.Context, tx *sql.Tx, u incident.Unit) error
 
 // Options configure a [Store].
 type Options struct {

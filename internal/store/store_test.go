@@ -28,7 +28,6 @@ type fixture struct {
 	*store.Store
 	dir string
 	now time.Time
-	job int64
 	// queued lists the units enqueued, in order.
 	queued []incident.Unit
 	// failQueue makes the queue refuse.
@@ -52,16 +51,15 @@ func (f *fixture) reopen(t *testing.T) {
 	t.Cleanup(func() { s.Close() })
 }
 
-func (f *fixture) enqueue(_ context.Context, tx *sql.Tx, u incident.Unit) (int64, error) {
+func (f *fixture) enqueue(_ context.Context, tx *sql.Tx, u incident.Unit) error {
 	if tx == nil {
-		return 0, errors.New("enqueue outside a transaction")
+		return errors.New("enqueue outside a transaction")
 	}
 	if f.failQueue != nil {
-		return 0, f.failQueue
+		return f.failQueue
 	}
 	f.queued = append(f.queued, u)
-	f.job++
-	return f.job, nil
+	return nil
 }
 
 func (f *fixture) accept(t *testing.T, a incident.Alert) incident.Receipt {
@@ -409,7 +407,7 @@ func TestIdle(t *testing.T) {
 	if err := f.Plan(ctx, id, "", plan(id), f.enqueue); err != nil {
 		t.Fatal(err)
 	}
-	all := []incident.IdleUnit{{Unit: incident.Unit{Incident: id}, Job: 1}, {Unit: incident.Unit{Incident: id, Pod: "a"}, Job: 2}, {Unit: incident.Unit{Incident: id, Pod: "b"}, Job: 3}}
+	all := []incident.Unit{{Incident: id}, {Incident: id, Pod: "a"}, {Incident: id, Pod: "b"}}
 	if idle, err := f.Idle(ctx); err != nil || cmp.Diff(all, idle) != "" {
 		t.Fatalf("Idle: %v\n%s", err, cmp.Diff(all, idle))
 	}
@@ -563,7 +561,7 @@ func TestOpenRefusesSecondProcess(t *testing.T) {
 func TestConcurrentAccept(t *testing.T) {
 	f := open(t)
 	var jobs atomic.Int64
-	enqueue := func(context.Context, *sql.Tx, incident.Unit) (int64, error) { return jobs.Add(1), nil }
+	enqueue := func(context.Context, *sql.Tx, incident.Unit) error { jobs.Add(1); return nil }
 	errs := make(chan error)
 	const n = 50
 	for i := range n {

@@ -75,7 +75,7 @@ func (s *site) verify(_ context.Context, id, by string) (incident.Receipt, error
 	return incident.Receipt{Action: incident.ActionCapture, Incident: "v1", Reason: "asked"}, nil
 }
 
-func enqueue(context.Context, *sql.Tx, incident.Unit) (int64, error) { return 1, nil }
+func enqueue(context.Context, *sql.Tx, incident.Unit) error { return nil }
 
 // accept opens an incident for a.
 func (s *site) accept(t testing.TB, a incident.Alert) string {

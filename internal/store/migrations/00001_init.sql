@@ -48,14 +48,12 @@ CREATE TABLE report (
 	doc      TEXT NOT NULL        -- analysis.Report
 );
 
--- One row per unit of unfinished work that was ever queued: who holds it, until
--- when, and the queue's job that was last inserted for it.
+-- One row per unit of work that was ever held: by whom, and until when.
 CREATE TABLE lease (
 	incident TEXT NOT NULL REFERENCES incident (id) ON DELETE CASCADE,
 	pod      TEXT NOT NULL,       -- '' is the incident itself
 	token    TEXT NOT NULL DEFAULT '',
 	until    INTEGER NOT NULL DEFAULT 0,
-	job      INTEGER NOT NULL DEFAULT 0,
 	PRIMARY KEY (incident, pod)
 );
 
