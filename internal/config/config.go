@@ -15,7 +15,7 @@ type Config struct {
 	Listen    Listen        `yaml:"listen"`
 	Data      string        `yaml:"data" doc:"Folder of the database and the profiles. One profbot at a time may use it."`
 	LinkKey   Secret        `yaml:"link_key" doc:"Signs the report links in Slack, at least 32 characters. Default: made once and kept in the data folder."`
-	Retention time.Duration `yaml:"retention" doc:"How long incidents and profiles are kept."`
+	Retention time.Duration `yaml:"retention" doc:"How long incidents and profiles are kept; twice as long those that cannot be told."`
 	Log       Log           `yaml:"log"`
 	Slack     Slack         `yaml:"slack"`
 	Webhook   Webhook       `yaml:"webhook"`

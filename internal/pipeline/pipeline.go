@@ -50,7 +50,7 @@ type Store interface {
 	Release(ctx context.Context, l *incident.Lease) error
 	Told(ctx context.Context, l *incident.Lease, rev int64) (done bool, err error)
 	Idle(ctx context.Context) ([]incident.Unit, error)
-	Prune(ctx context.Context, before time.Time) (int, error)
+	Prune(ctx context.Context, before, untold time.Time) (int, error)
 }
 
 // Finder knows the pods of a service. An error says in plain words what to do.
@@ -114,7 +114,7 @@ type Policy struct {
 	Pods       int           // hot pods per incident; default 2
 	NoControl  bool          // take no cool pod to compare with
 	CoolDown   time.Duration // per service, monitor and cycle; default 30 min
-	Retention  time.Duration // how long incidents and profiles are kept; default 30 days
+	Retention  time.Duration // how long incidents and profiles are kept, twice as long when they cannot be told; default 30 days
 	MaxRaw     int64         // decompressed bytes of one profile; default 64 MiB
 	Metric     string        // what the Meter reads, for texts
 	Thresholds analysis.Thresholds

@@ -203,6 +203,37 @@ func TestRetention(t *testing.T) {
 	})
 }
 
+// TestNeverTold: what cannot be told is given up after twice the retention.
+func TestNeverTold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var ahead atomic.Int64 // of the pipeline's clock, in ns
+		w := newWorld(t, map[string]float64{"pod-0": 0.9}, func(o *pipeline.Options) {
+			o.Policy.Retention = 24 * time.Hour
+			o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+		})
+		w.board.fails = slices.Repeat([]error{errors.New("token_revoked")}, 10_000)
+		w.start()
+		id := w.fire()
+		for days, want := range []int{1, 1, 0} {
+			ahead.Store(int64(time.Duration(days)*24*time.Hour) + int64(time.Hour))
+			pass(10 * time.Second)
+			incs, err := w.st.Incidents(t.Context(), 10)
+			if err != nil || len(incs) != want {
+				t.Fatalf("%d incidents after %d days, %v; want %d", len(incs), days, err, want)
+			}
+		}
+		if _, err := w.st.Blob(id, "pod-0.cpu.pb.gz"); !errors.Is(err, incident.ErrNotFound) {
+			t.Errorf("its profile: %v", err)
+		}
+		pass(10 * time.Minute) // whatever job still waits
+		before := w.made()
+		pass(10 * time.Minute)
+		if n := w.made(); n != before || len(w.untold()) > 0 {
+			t.Errorf("%d tellings of what is gone, untold %v", n-before, w.untold())
+		}
+	})
+}
+
 // TestPrunedWhileQueued: a job may outlive its incident (a restart doubles
 // jobs that wait). It has nothing to do then, and nothing to complain about.
 func TestPrunedWhileQueued(t *testing.T) {
@@ -230,7 +261,7 @@ func TestPrunedWhileQueued(t *testing.T) {
 		if done, err := w.st.Told(ctx, l, rev); err != nil || !done {
 			t.Fatal(done, err)
 		}
-		if n, err := w.st.Prune(ctx, time.Now().Add(time.Hour)); err != nil || n != 1 {
+		if n, err := w.st.Prune(ctx, time.Now().Add(time.Hour), time.Time{}); err != nil || n != 1 {
 			t.Fatal(n, err)
 		}
 		w.start()

@@ -111,7 +111,7 @@ func (p *Pipeline) again(ctx context.Context, job int64, u incident.Unit, err er
 }
 
 func (p *Pipeline) prune(ctx context.Context, now time.Time) {
-	n, err := p.Store.Prune(ctx, now.Add(-p.Policy.Retention))
+	n, err := p.Store.Prune(ctx, now.Add(-p.Policy.Retention), now.Add(-2*p.Policy.Retention))
 	switch {
 	case err != nil && ctx.Err() == nil:
 		p.Logger.ErrorContext(ctx, "prune", "error", err)

@@ -76,12 +76,34 @@ func (s *Store) Blob(id, name string) ([]byte, error) {
 	return b, nil
 }
 
-// Prune deletes alerts and finished incidents opened before t, with everything
-// that belongs to them, and returns how many incidents went.
-func (s *Store) Prune(ctx context.Context, t time.Time) (int, error) {
-	var ids []string
-	err := s.inTx(ctx, "prune", func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `DELETE FROM incident WHERE opened < ? AND status IN ('done', 'failed') AND told = rev RETURNING id`, t.UnixMilli())
+// Prune deletes alerts and what was told of incidents opened before t, and
+// whatever its state is what is older than the time untold, which must not be
+// after t: what cannot be told for so long will not be. Everything that
+// belongs to them goes with them, and so do files whose incident is not known.
+// It returns how many incidents went.
+func (s *Store) Prune(ctx context.Context, t, untold time.Time) (int, error) {
+	// Read before the rows: an incident is known before its first file is
+	// written, so what is found here without one has lost it.
+	folders, err := fs.ReadDir(s.root.FS(), ".")
+	if err != nil {
+		return 0, fmt.Errorf("prune: %w", err)
+	}
+	gone, known := 0, map[string]bool{}
+	err = s.inTx(ctx, "prune", func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `DELETE FROM incident WHERE opened < ? OR opened < ? AND status IN (?, ?) AND told = rev`,
+			untold.UnixMilli(), t.UnixMilli(), incident.StatusDone, incident.StatusFailed)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return err
+		}
+		gone = int(n)
+		if _, err := tx.ExecContext(ctx, `DELETE FROM alert WHERE received < ?`, t.UnixMilli()); err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, `SELECT id FROM incident`)
 		if err != nil {
 			return err
 		}
@@ -91,23 +113,21 @@ func (s *Store) Prune(ctx context.Context, t time.Time) (int, error) {
 			if err := rows.Scan(&id); err != nil {
 				return err
 			}
-			ids = append(ids, id)
+			known[segment(id)] = true
 		}
-		if err := rows.Err(); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM alert WHERE received < ?`, t.UnixMilli())
-		return err
+		return rows.Err()
 	})
 	if err != nil {
 		return 0, err
 	}
-	// Rows first: a crash here leaves files that nothing names, not rows
-	// whose files are gone.
-	for _, id := range ids {
-		err = errors.Join(err, s.root.RemoveAll(segment(id)))
+	// Rows first: a crash here leaves files that nothing names, which the next
+	// Prune removes, not rows whose files are gone.
+	for _, f := range folders {
+		if f.IsDir() && !known[f.Name()] {
+			err = errors.Join(err, s.root.RemoveAll(f.Name()))
+		}
 	}
-	return len(ids), err
+	return gone, err
 }
 
 // blobPath is where a blob lies below the blobs folder.

@@ -473,7 +473,7 @@ func TestPrune(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.now = f.now.Add(time.Hour)
-	if n, err := f.Prune(ctx, f.now); err != nil || n != 0 {
+	if n, err := f.Prune(ctx, f.now, time.Time{}); err != nil || n != 0 {
 		t.Fatalf("Prune of an incident not told yet = %d, %v", n, err)
 	}
 	l, err := f.Acquire(ctx, incident.Unit{Incident: old}, time.Minute)
@@ -484,7 +484,7 @@ func TestPrune(t *testing.T) {
 	if done, err := f.Told(ctx, l, rev); err != nil || !done {
 		t.Fatal(done, err)
 	}
-	if n, err := f.Prune(ctx, f.now); err != nil || n != 1 {
+	if n, err := f.Prune(ctx, f.now, time.Time{}); err != nil || n != 1 {
 		t.Fatalf("Prune = %d, %v; want 1", n, err)
 	}
 	if _, _, err := f.Incident(ctx, old); !errors.Is(err, incident.ErrNotFound) {
@@ -495,6 +495,32 @@ func TestPrune(t *testing.T) {
 	}
 	if _, _, err := f.Incident(ctx, open); err != nil {
 		t.Errorf("an unfinished incident went with it: %v", err)
+	}
+
+	// What is twice as old goes in any state, with its work.
+	if err := f.Plan(ctx, open, "", plan(open), f.enqueue); err != nil {
+		t.Fatal(err)
+	}
+	f.now = f.now.Add(time.Hour)
+	young := f.accept(t, fired("3", "c3")).Incident
+	for _, id := range []string{open, young, "orphan"} { // a killed Prune leaves the last
+		if err := f.PutBlob(id, "x", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := f.Prune(ctx, f.now.Add(-time.Minute), f.now.Add(-time.Minute)); err != nil || n != 1 {
+		t.Fatalf("Prune of what cannot be told = %d, %v; want 1", n, err)
+	}
+	for _, id := range []string{open, "orphan"} {
+		if _, err := f.Blob(id, "x"); !errors.Is(err, incident.ErrNotFound) {
+			t.Errorf("blob of %q: %v", id, err)
+		}
+	}
+	if _, err := f.Blob(young, "x"); err != nil {
+		t.Errorf("blob of a young incident: %v", err)
+	}
+	if idle, err := f.Idle(ctx); err != nil || cmp.Diff([]incident.Unit{{Incident: young}}, idle) != "" {
+		t.Errorf("Idle = %v, %v", idle, err)
 	}
 }
 
