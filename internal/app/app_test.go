@@ -3,6 +3,8 @@ package app
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"html"
 	"image/png"
 	"net"
 	"net/http"
@@ -38,6 +40,17 @@ func TestWholeLoop(t *testing.T) {
 	}
 	if status, body := w.alert(a, "triggered", "e0", "a-wrong-token-of-some-length"); status != http.StatusUnauthorized {
 		t.Errorf("a wrong token: %d %s", status, body)
+	}
+	// A service that is not configured opens nothing, and its sender reads why.
+	const why = `service "billing" is not configured; configured: live-api`
+	var rec incident.Receipt
+	if status, body := w.alertOf(a, "billing", "triggered", "e0", hookToken); status != http.StatusOK {
+		t.Errorf("%d %s", status, body)
+	} else if err := json.Unmarshal([]byte(body), &rec); err != nil || rec.Action != incident.ActionRecord || rec.Reason != why {
+		t.Errorf("receipt = %s, %v", body, err)
+	}
+	if status, body := w.get(a.InternalURL() + "/"); status != 200 || !strings.Contains(html.UnescapeString(body), why) {
+		t.Errorf("the index: %d, want %q in it", status, why)
 	}
 	if status, body := w.alert(a, "triggered", "e1", hookToken); status != http.StatusAccepted {
 		t.Fatalf("%d %s", status, body)

@@ -110,11 +110,16 @@ func (w *around) start() *App {
 	return a
 }
 
-// alert sends an alert and returns the answer.
+// alert sends an alert of live-api and returns the answer.
 func (w *around) alert(a *App, transition, event, token string) (status int, body string) {
 	w.t.Helper()
+	return w.alertOf(a, "live-api", transition, event, token)
+}
+
+func (w *around) alertOf(a *App, service, transition, event, token string) (status int, body string) {
+	w.t.Helper()
 	e := webhook.Example{
-		Service: "live-api", Monitor: "1234", MonitorName: "CPU of live-api", Transition: transition, Cycle: "c1", EventID: event,
+		Service: service, Monitor: "1234", MonitorName: "CPU of " + service, Transition: transition, Cycle: "c1", EventID: event,
 		Value: "0.9", Threshold: "0.5", At: time.Now(),
 	}
 	req, err := e.Request(w.t.Context(), a.PublicURL()+"/webhooks/datadog", token)

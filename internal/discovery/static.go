@@ -57,8 +57,8 @@ func NewStatic(targets []incident.Target) (*Static, error) {
 }
 
 // Pods lists the pods of a service, by name. An empty env asks for all, and a
-// target without env is in every one. The error for an unknown service names
-// those that are known.
+// target without env is in every one. The error for an unknown service or env
+// is an [incident.ErrUnknownService] and names those that are known.
 func (s *Static) Pods(_ context.Context, service, env string) ([]incident.Target, error) {
 	var out []incident.Target
 	var services, envs []string
@@ -77,13 +77,19 @@ func (s *Static) Pods(_ context.Context, service, env string) ([]incident.Target
 		return out, nil
 	}
 	if len(envs) > 0 {
-		return nil, fmt.Errorf("service %q has no pods in env %q; configured: %s", service, env, list(envs))
+		return nil, unknownError(fmt.Sprintf("service %q has no pods in env %q; configured: %s", service, env, list(envs)))
 	}
 	if len(services) == 0 {
-		return nil, fmt.Errorf("no pods are known for service %q: no services are configured", service)
+		return nil, unknownError(fmt.Sprintf("service %q is not configured: no services are configured", service))
 	}
-	return nil, fmt.Errorf("no pods are known for service %q; configured: %s", service, list(services))
+	return nil, unknownError(fmt.Sprintf("service %q is not configured; configured: %s", service, list(services)))
 }
+
+// unknownError is an [incident.ErrUnknownService] in words of its own.
+type unknownError string
+
+func (e unknownError) Error() string   { return string(e) }
+func (e unknownError) Is(t error) bool { return t == incident.ErrUnknownService }
 
 func list(names []string) string {
 	slices.Sort(names)

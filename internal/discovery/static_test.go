@@ -1,6 +1,7 @@
 package discovery_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -31,11 +32,11 @@ func TestPods(t *testing.T) {
 		{"chat", "anything", []string{"c https://10.0.0.3/internal/pprof"}, ""},
 		{"proxied", "", []string{"d https://[::1]:8443/a%2Fb/pprof"}, ""},
 		{"live-api", "dev", nil, `no pods in env "dev"; configured: prod, stage`},
-		{"gift", "prod", nil, `no pods are known for service "gift"; configured: chat, live-api, proxied`},
+		{"gift", "prod", nil, `service "gift" is not configured; configured: chat, live-api, proxied`},
 	} {
 		got, err := s.Pods(t.Context(), tc.service, tc.env)
 		if tc.err != "" {
-			if err == nil || !strings.Contains(err.Error(), tc.err) {
+			if !errors.Is(err, incident.ErrUnknownService) || !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("%s/%s: error %v, want %q", tc.service, tc.env, err, tc.err)
 			}
 			continue

@@ -11,8 +11,8 @@ const (
 )
 
 // Decide says what an alert leads to, and why in one plain sentence. It looks
-// at the alert alone; the store adds what only it can know (a second delivery,
-// the cool-down).
+// at the alert alone; the pipeline adds whether the service is configured, the
+// store what only it can know (a second delivery, the cool-down).
 func Decide(a Alert) (Action, string) {
 	switch {
 	case a.Verifies != "":

@@ -5,6 +5,10 @@ import "errors"
 // ErrNotFound says that an incident, a report or stored bytes do not exist.
 var ErrNotFound = errors.New("not found")
 
+// ErrUnknownService says that a service is none that may be profiled, or not
+// in that env.
+var ErrUnknownService = errors.New("unknown service")
+
 // ErrLeaseLost says that a lease ran out or was given to another worker.
 var ErrLeaseLost = errors.New("lease lost")
 

@@ -119,7 +119,7 @@ func (c *cluster) Pods(_ context.Context, service, env string) ([]incident.Targe
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if service != "live-api" {
-		return nil, fmt.Errorf("no pods are known for service %q; configured: live-api", service)
+		return nil, fmt.Errorf("%w %q; configured: live-api", incident.ErrUnknownService, service)
 	}
 	var out []incident.Target
 	for _, pod := range slices.Sorted(maps.Keys(c.pods)) {

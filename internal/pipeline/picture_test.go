@@ -26,7 +26,7 @@ func TestToldWithoutItsPicture(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	finder, err := discovery.NewStatic(nil)
+	finder, err := discovery.NewStatic([]incident.Target{{Service: "live-api", Pod: "pod-0", URL: "http://127.0.0.1:1"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ import (
 // their own transaction.
 type Store interface {
 	DB() *sql.DB
-	Accept(ctx context.Context, a incident.Alert, coolDown time.Duration, enqueue func(context.Context, *sql.Tx, incident.Unit) error) (incident.Receipt, error)
+	Accept(ctx context.Context, a incident.Alert, action incident.Action, reason string, coolDown time.Duration, enqueue func(context.Context, *sql.Tx, incident.Unit) error) (incident.Receipt, error)
 	Incident(ctx context.Context, id string) (inc incident.Incident, rev int64, err error)
 	Plan(ctx context.Context, id, choice string, captures []incident.Capture, enqueue func(context.Context, *sql.Tx, incident.Unit) error) error
 	Captures(ctx context.Context, id string) ([]incident.Capture, error)
@@ -55,6 +55,7 @@ type Store interface {
 
 // Finder knows the pods of a service. An error says in plain words what to do.
 type Finder interface {
+	// Pods fails with [incident.ErrUnknownService] when none may be profiled.
 	Pods(ctx context.Context, service, env string) ([]incident.Target, error)
 }
 
@@ -218,8 +219,18 @@ func New(ctx context.Context, opt Options) (*Pipeline, error) {
 // Accept stores an alert with what becomes of it. When it returns without
 // error the alert is safe, and its work will be done even if the process is
 // killed at once.
+//
+// An alert of a service that is not configured is recorded with the reason: a
+// notification rule for everything would else fill the channel with incidents
+// that nothing can be said about.
 func (p *Pipeline) Accept(ctx context.Context, a incident.Alert) (incident.Receipt, error) {
-	rec, err := p.Store.Accept(ctx, a, p.Policy.CoolDown, p.enqueue)
+	action, reason := incident.Decide(a)
+	if action == incident.ActionCapture && a.Verifies == "" {
+		if _, err := p.Finder.Pods(ctx, a.Key.Service, a.Key.Env); errors.Is(err, incident.ErrUnknownService) {
+			action, reason = incident.ActionRecord, err.Error()
+		}
+	}
+	rec, err := p.Store.Accept(ctx, a, action, reason, p.Policy.CoolDown, p.enqueue)
 	if err == nil {
 		p.Logger.InfoContext(ctx, "alert accepted", "alert", a.ID, "service", a.Key.Service, "monitor", a.Key.Monitor,
 			"transition", a.Transition, "action", rec.Action, "incident", rec.Incident, "reason", rec.Reason, "repeated", rec.Repeated)

@@ -166,30 +166,39 @@ func TestChoice(t *testing.T) {
 }
 
 func TestNoPods(t *testing.T) {
-	for _, tc := range []struct{ service, want string }{
-		{"billing", `no pods are known for service "billing"; configured: live-api`}, // the finder's words
-		{"live-api", `no pods are known for service "live-api"`},                     // an empty list
-	} {
-		t.Run(tc.want, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				w := newWorld(t, nil)
-				w.start()
-				a := alert("e1", incident.TransitionTriggered)
-				a.Key.Service = tc.service
-				rec, err := w.p.Accept(t.Context(), a)
-				if err != nil {
-					t.Fatal(err)
-				}
-				u := w.untilFinal(t, rec.Incident)
-				if u.Incident.Status != incident.StatusFailed || u.Incident.Failure != tc.want || u.Report != nil || u.Picture != nil {
-					t.Errorf("%s: %+v", tc.service, u.Incident)
-				}
-				if got := w.asked(); len(got) > 0 {
-					t.Errorf("%s: pulled %v", tc.service, got)
-				}
-			})
-		})
-	}
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.start()
+		u := w.untilFinal(t, w.fire())
+		if u.Incident.Status != incident.StatusFailed || u.Incident.Failure != `no pods are known for service "live-api"` || u.Report != nil || u.Picture != nil {
+			t.Errorf("%+v", u.Incident)
+		}
+		if got := w.asked(); len(got) > 0 {
+			t.Errorf("pulled %v", got)
+		}
+	})
+}
+
+// TestUnknownService: an alert of a service that is not configured is kept with
+// the reason, and nothing is told.
+func TestUnknownService(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, three())
+		w.start()
+		a := alert("e1", incident.TransitionTriggered)
+		a.Key.Service = "billing"
+		for _, repeated := range []bool{false, true} {
+			rec, err := w.p.Accept(t.Context(), a)
+			want := incident.Receipt{Action: incident.ActionRecord, Reason: `unknown service "billing"; configured: live-api`, Repeated: repeated} // the finder's words
+			if d := cmp.Diff(want, rec); d != "" || err != nil {
+				t.Errorf("Accept: %v (-want +got):\n%s", err, d)
+			}
+		}
+		pass(time.Minute)
+		if alerts, err := w.st.Alerts(t.Context(), 10); err != nil || len(alerts) != 1 || w.made() > 0 || len(w.asked()) > 0 {
+			t.Errorf("%d alerts kept, %d tellings, %d pulls, %v", len(alerts), w.made(), len(w.asked()), err)
+		}
+	})
 }
 
 func TestNewWantsItsParts(t *testing.T) {

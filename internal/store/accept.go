@@ -17,10 +17,13 @@ import (
 // reason why nothing is done. When it returns without error the alert is safe
 // and may be acknowledged.
 //
+// action and reason are what the alert leads to as far as others know, as from
+// [incident.Decide]. The store adds what only it can know:
+//
 // An alert whose Source and ID were accepted before changes nothing and gets
 // the receipt of the first delivery with Repeated set. A firing alert of a
 // key and cycle that opened an incident less than coolDown ago joins it.
-func (s *Store) Accept(ctx context.Context, a incident.Alert, coolDown time.Duration, enqueue Enqueue) (incident.Receipt, error) {
+func (s *Store) Accept(ctx context.Context, a incident.Alert, action incident.Action, reason string, coolDown time.Duration, enqueue Enqueue) (incident.Receipt, error) {
 	var rec incident.Receipt
 	err := s.inTx(ctx, "accept alert", func(tx *sql.Tx) error {
 		id := a.Source + "/" + a.ID
@@ -33,8 +36,8 @@ func (s *Store) Accept(ctx context.Context, a incident.Alert, coolDown time.Dura
 			return err
 		}
 		err = nil // not found: this is the first delivery
-		rec.Action, rec.Reason = incident.Decide(a)
-		switch rec.Action {
+		rec.Action, rec.Reason = action, reason
+		switch action {
 		case incident.ActionCapture:
 			err = s.openIncident(ctx, tx, a, coolDown, &rec, enqueue)
 		case incident.ActionResolve:

@@ -64,7 +64,8 @@ func (f *fixture) enqueue(_ context.Context, tx *sql.Tx, u incident.Unit) error 
 
 func (f *fixture) accept(t *testing.T, a incident.Alert) incident.Receipt {
 	t.Helper()
-	rec, err := f.Accept(t.Context(), a, 30*time.Minute, f.enqueue)
+	action, reason := incident.Decide(a)
+	rec, err := f.Accept(t.Context(), a, action, reason, 30*time.Minute, f.enqueue)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func TestAcceptOpensOneIncident(t *testing.T) {
 func TestAcceptIsAtomicWithTheQueue(t *testing.T) {
 	f := open(t)
 	f.failQueue = errors.New("disk full")
-	if _, err := f.Accept(t.Context(), fired("1", "c1"), time.Minute, f.enqueue); !errors.Is(err, f.failQueue) {
+	if _, err := f.Accept(t.Context(), fired("1", "c1"), incident.ActionCapture, "fired", time.Minute, f.enqueue); !errors.Is(err, f.failQueue) {
 		t.Fatalf("Accept = %v, want the queue's error", err)
 	}
 	if incs, _ := f.Incidents(t.Context(), 10); len(incs) != 0 {
@@ -592,7 +593,7 @@ func TestConcurrentAccept(t *testing.T) {
 	const n = 50
 	for i := range n {
 		go func() {
-			_, err := f.Accept(t.Context(), fired(strings.Repeat("x", i%25+1), "c1"), time.Hour, enqueue)
+			_, err := f.Accept(t.Context(), fired(strings.Repeat("x", i%25+1), "c1"), incident.ActionCapture, "fired", time.Hour, enqueue)
 			errs <- err
 		}()
 	}

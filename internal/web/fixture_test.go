@@ -81,7 +81,8 @@ func enqueue(context.Context, *sql.Tx, incident.Unit) error { return nil }
 func (s *site) accept(t testing.TB, a incident.Alert) string {
 	t.Helper()
 	a.Source, a.Transition = "datadog", incident.TransitionTriggered
-	rec, err := s.st.Accept(t.Context(), a, time.Minute, enqueue)
+	action, reason := incident.Decide(a)
+	rec, err := s.st.Accept(t.Context(), a, action, reason, time.Minute, enqueue)
 	if err != nil || rec.Incident == "" {
 		t.Fatalf("Accept = %+v, %v", rec, err)
 	}

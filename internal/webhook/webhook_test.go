@@ -40,7 +40,8 @@ func (k *keeper) Accept(ctx context.Context, a incident.Alert) (incident.Receipt
 	if k.fail != nil {
 		return incident.Receipt{}, k.fail
 	}
-	return k.st.Accept(ctx, a, 30*time.Minute, func(context.Context, *sql.Tx, incident.Unit) error { return nil })
+	action, reason := incident.Decide(a)
+	return k.st.Accept(ctx, a, action, reason, 30*time.Minute, func(context.Context, *sql.Tx, incident.Unit) error { return nil })
 }
 
 func start(t testing.TB, log io.Writer) (*keeper, string) {
