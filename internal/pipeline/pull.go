@@ -72,6 +72,9 @@ func (p *Pipeline) capture(ctx context.Context, key incident.Key, c incident.Cap
 		}
 	}
 	c.Status, c.Started = incident.CapturePulling, p.Now()
+	if c.Kind == incident.KindCPU {
+		c.Window = p.Policy.Window // not what a pull before, whose bytes were lost, came down to
+	}
 	if err := p.Store.PutCapture(ctx, c, p.enqueue); err != nil {
 		return err
 	}
@@ -82,7 +85,12 @@ func (p *Pipeline) capture(ctx context.Context, key incident.Key, c incident.Cap
 	if err != nil {
 		return p.failed(ctx, c, err)
 	}
+	// Stored before the bytes: who finds these after a kill must know which
+	// window they are of, which a target may have shortened.
 	c.Window, c.Started = got.Window, got.Started
+	if err := p.Store.PutCapture(ctx, c, p.enqueue); err != nil {
+		return err
+	}
 	if err := p.Store.PutBlob(c.Incident, name, got.Data); err != nil {
 		return err
 	}

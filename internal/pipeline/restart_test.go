@@ -120,6 +120,49 @@ func TestStoredButNotRecorded(t *testing.T) {
 	})
 }
 
+// TestResumedKeepsItsWindow: a target gave a shorter window than was asked for,
+// and profbot was stopped between its bytes and their row.
+func TestResumedKeepsItsWindow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, map[string]float64{"pod-0": 0.9}, func(o *pipeline.Options) { o.Puller = shorter{o.Puller} })
+		ctx := t.Context()
+		if _, err := w.st.DB().ExecContext(ctx, `CREATE TRIGGER killed BEFORE UPDATE ON capture WHEN NEW.status = 'stored' AND NEW.kind = 'cpu' BEGIN SELECT raise(ABORT, 'killed'); END`); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		id := w.fire()
+		w.cluster.await(t, "the CPU profile is asked for", func() bool { return len(w.pulled) == 2 })
+		pass(0)
+		w.stop()
+		if _, err := w.st.Blob(id, "pod-0.cpu.pb.gz"); err != nil || w.captures(id)["pod-0 cpu"].Status != incident.CapturePulling {
+			t.Fatalf("%+v, %v", w.captures(id)["pod-0 cpu"], err)
+		}
+		if _, err := w.st.DB().ExecContext(ctx, `DROP TRIGGER killed`); err != nil {
+			t.Fatal(err)
+		}
+		w.close()
+		pass(time.Hour)
+		w.open()
+		w.start()
+		w.untilFinal(t, id)
+		c := w.captures(id)["pod-0 cpu"]
+		if c.Window != 15*time.Second || !c.Started.Equal(shortStart) || strings.Count(strings.Join(w.asked(), "\n"), "pod-0 cpu") != 1 {
+			t.Errorf("capture = %+v, asked %v", c, w.asked())
+		}
+	})
+}
+
+var shortStart = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// shorter answers with half the window that it is asked for.
+type shorter struct{ pipeline.Puller }
+
+func (s shorter) Pull(ctx context.Context, t incident.Target, k incident.Kind, window time.Duration) (pipeline.Pulled, error) {
+	got, err := s.Puller.Pull(ctx, t, k, window)
+	got.Window, got.Started = got.Window/2, shortStart
+	return got, err
+}
+
 // TestAcceptedBeforeItRuns: an alert may come before the workers, and survives
 // a process that never had any.
 func TestAcceptedBeforeItRuns(t *testing.T) {
