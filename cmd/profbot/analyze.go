@@ -58,6 +58,7 @@ func (c *analyzeCmd) Run(ctx context.Context, s streams) error {
 		}
 		pods = append(pods, pod)
 	}
+	distinguish(pods, c.Inputs)
 	res, err := analysis.Analyze(pods, analysis.Options{Service: c.Service, AppPrefixes: c.AppPrefix})
 	if err != nil {
 		return err
@@ -88,6 +89,32 @@ func (c *analyzeCmd) Run(ctx context.Context, s streams) error {
 	return analysis.WriteText(s.out, res.Report)
 }
 
+// distinguish gives pods of the same name different ones: files their path as
+// it was given, and what is then still the same a number.
+func distinguish(pods []analysis.PodProfiles, inputs []string) {
+	count := func() map[string]int {
+		n := map[string]int{}
+		for _, p := range pods {
+			n[p.Pod]++
+		}
+		return n
+	}
+	same := count()
+	for i := range pods {
+		if same[pods[i].Pod] > 1 && !isURL(inputs[i]) {
+			pods[i].Pod = inputs[i]
+		}
+	}
+	same = count()
+	nth := map[string]int{}
+	for i := range pods {
+		if name := pods[i].Pod; same[name] > 1 {
+			nth[name]++
+			pods[i].Pod = fmt.Sprintf("%s (%d)", name, nth[name])
+		}
+	}
+}
+
 // writeOutput writes to the named file; "" writes nothing and "-" writes to
 // stdout. What cannot be made leaves the file alone.
 func writeOutput(name string, stdout io.Writer, write func(io.Writer) error) error {
@@ -105,9 +132,13 @@ func writeOutput(name string, stdout io.Writer, write func(io.Writer) error) err
 	return os.WriteFile(name, b.Bytes(), 0o644)
 }
 
+func isURL(in string) bool {
+	return strings.HasPrefix(in, "http://") || strings.HasPrefix(in, "https://")
+}
+
 // load reads one input: a file, standard input, or a running process.
 func (c *analyzeCmd) load(ctx context.Context, s streams, in string) (analysis.PodProfiles, error) {
-	if strings.HasPrefix(in, "http://") || strings.HasPrefix(in, "https://") {
+	if isURL(in) {
 		return c.pull(ctx, s, in)
 	}
 	var data []byte
