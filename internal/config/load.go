@@ -45,6 +45,7 @@ func Load(path string, environ []string) (*Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
+		l.places[""] = place{path, 1, 1} // a file without a value has none of its own
 		l.yaml(path, data, "", reflect.ValueOf(l.cfg).Elem())
 		l.file = path
 	}
