@@ -194,7 +194,7 @@ func TestUnknownService(t *testing.T) {
 				t.Errorf("Accept: %v (-want +got):\n%s", err, d)
 			}
 		}
-		pass(time.Minute)
+		pass(10 * time.Second)
 		if alerts, err := w.st.Alerts(t.Context(), 10); err != nil || len(alerts) != 1 || w.made() > 0 || len(w.asked()) > 0 {
 			t.Errorf("%d alerts kept, %d tellings, %d pulls, %v", len(alerts), w.made(), len(w.asked()), err)
 		}

@@ -116,17 +116,17 @@ func TestTellerDown(t *testing.T) {
 		w.board.fails = slices.Repeat([]error{errors.New("connection refused")}, 10_000)
 		w.onPull = func(ctx context.Context, _ string) { // each end is an event of its own
 			select {
-			case <-time.After(20 * time.Second):
+			case <-time.After(6 * time.Second):
 			case <-ctx.Done():
 			}
 		}
 		w.start()
 		id := w.fire()
-		pass(10 * time.Minute)
+		pass(40 * time.Second)
 		if _, err := w.p.Accept(t.Context(), alert("e2", incident.TransitionRecovered)); err != nil {
 			t.Fatal(err)
 		}
-		pass(10 * time.Minute)
+		pass(40 * time.Second)
 		var waiting int
 		if err := w.st.DB().QueryRowContext(t.Context(), `SELECT count(*) FROM river_job WHERE state NOT IN ('completed', 'cancelled', 'discarded')`).Scan(&waiting); err != nil {
 			t.Fatal(err)
