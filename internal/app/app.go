@@ -149,18 +149,20 @@ func (a *App) Start(ctx context.Context) {
 	a.serve("internal server", a.inside, a.web.Internal())
 
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() { // ended by the closer below, which waits for it
-		defer close(done)
-		if err := a.pipeline.Run(work); err != nil {
-			a.fail(err)
+	ended := make(chan error, 1) // why it did not end well when it was stopped
+	go func() {                  // ended by the closer below, which waits for it
+		err := a.pipeline.Run(work)
+		if err != nil && work.Err() == nil {
+			a.fail(err) // it died by itself
+			err = nil
 		}
+		ended <- err
 	}()
 	a.onStop("pipeline", func(ctx context.Context) error {
 		cancel(errors.New("profbot is stopping"))
 		select {
-		case <-done:
-			return nil
+		case err := <-ended:
+			return err
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/profbot/profbot/internal/collector/pproftest"
 	"github.com/profbot/profbot/internal/config"
 	"github.com/profbot/profbot/internal/incident"
+	"github.com/profbot/profbot/internal/pipeline"
 	"github.com/profbot/profbot/internal/slackbot/slacktest"
 	"github.com/profbot/profbot/internal/store"
 )
@@ -208,6 +209,43 @@ func TestStopWhilePulling(t *testing.T) {
 	if err != nil || len(told) != 1 || len(w.slack.Messages(channel)) != 1 {
 		t.Errorf("%d incidents, %d messages, %v", len(told), len(w.slack.Messages(channel)), err)
 	}
+}
+
+// TestStopSaysWhatDoesNotStop: jobs that go on are an error of Stop, since the
+// store is closed under them.
+func TestStopSaysWhatDoesNotStop(t *testing.T) {
+	t.Parallel() // it waits for 10 s
+	w := newAround(t)
+	a, err := New(t.Context(), w.config(), w.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stuck := stuckPuller{make(chan struct{}, 100), make(chan struct{})}
+	a.pipeline.Puller = stuck
+	a.Start(t.Context())
+	if status, body := w.alert(a, "triggered", "e1", hookToken); status != http.StatusAccepted {
+		t.Fatalf("%d %s", status, body)
+	}
+	<-stuck.pulling
+	if err := a.Stop(t.Context()); err == nil || !strings.Contains(err.Error(), "stop pipeline: ") || !strings.Contains(err.Error(), "jobs did not stop within 10s") {
+		t.Errorf("Stop = %v", err)
+	}
+	select {
+	case err := <-a.Failed():
+		t.Errorf("a part has failed: %v", err)
+	default:
+	}
+	close(stuck.release)
+	free(t, a.public.Addr().String(), a.inside.Addr().String())
+}
+
+// stuckPuller pulls until release is closed, whatever its context says.
+type stuckPuller struct{ pulling, release chan struct{} }
+
+func (s stuckPuller) Pull(ctx context.Context, _ incident.Target, _ incident.Kind, _ time.Duration) (pipeline.Pulled, error) {
+	s.pulling <- struct{}{}
+	<-s.release
+	return pipeline.Pulled{}, context.Cause(ctx)
 }
 
 // TestNewFailsHalfway: whatever is wrong, and however late it is seen, nothing
