@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -333,8 +334,7 @@ func (s *Server) channel(id string) *Channel {
 // when is the time of a timestamp.
 func when(ts string) time.Time {
 	sec, micro, _ := strings.Cut(ts, ".")
-	var a, b int64
-	_, _ = fmt.Sscan(sec, &a) // a timestamp that is none is 0
-	_, _ = fmt.Sscan(micro, &b)
+	a, _ := strconv.ParseInt(sec, 10, 64) // a timestamp that is none is 0
+	b, _ := strconv.ParseInt(micro, 10, 64)
 	return time.Unix(a, b*1000)
 }

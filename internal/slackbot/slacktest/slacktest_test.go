@@ -312,3 +312,21 @@ func TestOverTheNetwork(t *testing.T) {
 		t.Error("still listening after Close")
 	}
 }
+
+// Microseconds with a zero in front are no octal number.
+func TestTimestampsAreDecimal(t *testing.T) {
+	s := workspace(func(o *slacktest.Options) {
+		o.Now = func() time.Time { return time.UnixMicro(1_700_000_000_010_009) }
+	})
+	first := s.Say(public, "", "ada", "first")
+	s.Say(public, "", "ada", "second")
+	if first != "1700000000.010009" {
+		t.Fatalf("timestamp %s", first)
+	}
+	if got := fmt.Sprint(texts(call(t, s, "conversations.history", "channel", public, "oldest", first))); got != "[second]" {
+		t.Errorf("history after %s: %s", first, got)
+	}
+	if got := fmt.Sprint(texts(call(t, s, "conversations.history", "channel", public, "latest", "1700000000.010010"))); got != "[first]" {
+		t.Errorf("history before the second: %s", got)
+	}
+}
