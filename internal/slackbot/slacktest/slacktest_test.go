@@ -316,17 +316,17 @@ func TestOverTheNetwork(t *testing.T) {
 // Microseconds with a zero in front are no octal number.
 func TestTimestampsAreDecimal(t *testing.T) {
 	s := workspace(func(o *slacktest.Options) {
-		o.Now = func() time.Time { return time.UnixMicro(1_700_000_000_010_009) }
+		o.Now = func() time.Time { return time.UnixMicro(1_700_000_000_077_777) }
 	})
 	first := s.Say(public, "", "ada", "first")
 	s.Say(public, "", "ada", "second")
-	if first != "1700000000.010009" {
+	if first != "1700000000.077777" {
 		t.Fatalf("timestamp %s", first)
 	}
 	if got := fmt.Sprint(texts(call(t, s, "conversations.history", "channel", public, "oldest", first))); got != "[second]" {
 		t.Errorf("history after %s: %s", first, got)
 	}
-	if got := fmt.Sprint(texts(call(t, s, "conversations.history", "channel", public, "latest", "1700000000.010010"))); got != "[first]" {
+	if got := fmt.Sprint(texts(call(t, s, "conversations.history", "channel", public, "latest", "1700000000.077778"))); got != "[first]" {
 		t.Errorf("history before the second: %s", got)
 	}
 }
