@@ -23,7 +23,8 @@ type Cache[V any] struct {
 	clock *clock
 	clone func(V) V
 
-	hits hitCounter
+	hits   hitCounter
+	shared hitCounter
 	counters
 
 	cfg Config[V]
@@ -123,7 +124,7 @@ func (c *Cache[V]) get(ctx context.Context, hash uint64, key string, load Loader
 		return c.fetch(ctx, own, hash, key, load, readAny)
 	})
 	if joined && err == nil {
-		c.shared.Add(1)
+		c.shared.add()
 	}
 	return c.give(v, err)
 }
@@ -136,8 +137,7 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 	if c.flights.closed.Load() {
 		return v, ErrClosed, true
 	}
-	now := c.clock.read()
-	if it := c.hold.get(hash, key); it != nil && now < it.dead {
+	if it, now := c.heldNow(hash, key); it != nil {
 		it.touch()
 		if now < it.fresh {
 			c.hits.add()
@@ -162,7 +162,7 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 		return v, nil, false
 	}
 	if !first {
-		c.shared.Add(1)
+		c.shared.add()
 	}
 	if found.left <= 0 {
 		c.stale.Add(1)
@@ -171,6 +171,18 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 		}
 	}
 	return found.v, found.err, true
+}
+
+// heldNow returns what the hold has of key and is not dead, and the exact time;
+// or nil. Where nothing is held, nothing is spent on the time either.
+func (c *Cache[V]) heldNow(hash uint64, key string) (it *item[V], now int64) {
+	if it = c.hold.get(hash, key); it == nil {
+		return nil, 0
+	}
+	if now = c.clock.read(); now >= it.dead {
+		return nil, now
+	}
+	return it, now
 }
 
 // refresh gets a new value in the background, for callers that have one.
