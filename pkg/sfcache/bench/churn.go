@@ -16,14 +16,14 @@ func churn(ctx context.Context, r *runner) error {
 	const size, n = 50_000, 64
 	orders := keyOrders(manyKeys.n, false, n, 1024)
 	return r.run(ctx, group{
-		scenario: "churn", name: fmt.Sprintf("%s/%s/G%d", sizeName(size), manyKeys.name, n), redis: true, rounds: min(r.rounds, 3),
+		scenario: "churn", name: fmt.Sprintf("%s/%s/G%d", sizeName(size), manyKeys.name, n), redis: true, rounds: min(r.rounds, 2),
 		takes: func(c contender) bool { return c.kind != floor },
 		env: func() (*env, error) {
 			e, err := newEnv(size)
 			if err != nil {
 				return nil, err
 			}
-			e.keys, e.entries, e.ttl, e.redisTTL, e.refresh = manyKeys.n, 2*manyKeys.n, time.Second, 2*time.Second, true
+			e.keys, e.entries, e.ttl, e.redisTTL, e.refresh = manyKeys.n, roomy, time.Second, 2*time.Second, true
 			return e, nil
 		},
 		measure: func(ctx context.Context, e *env, l lister, _ contender) (Sample, error) {

@@ -27,7 +27,7 @@ func cold(ctx context.Context, r *runner) error {
 				if err != nil {
 					return nil, err
 				}
-				e.keys, e.entries = 1, 100
+				e.keys, e.entries = 1, roomy
 				return e, nil
 			},
 			measure: func(ctx context.Context, e *env, l lister, _ contender) (Sample, error) {

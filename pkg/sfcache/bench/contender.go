@@ -46,7 +46,7 @@ var contenders = []contender{
 	{name: "sfcache/clone", kind: ours, private: true, open: openClone},
 	{name: "sfcache/strict", kind: ours, open: openStrict},
 	{name: "sfcache/strict-goccy", kind: ours, open: openStrictGoccy},
-	{name: "sfcache/half", kind: ours, only: "zipf", open: openHalf},
+	{name: "sfcache/hold-only", kind: ours, only: "zipf", open: openHoldOnly},
 
 	{name: "redis", kind: bytesIn, private: true, open: openRedis},
 	{name: "freecache", kind: bytesIn, private: true, open: openFreecache(jsonCodec)},
@@ -92,6 +92,10 @@ type env struct {
 
 	decodes, loads, reads atomic.Int64 // reads are GETs in Redis
 }
+
+// roomy is enough entries for freecache not to evict any of some hundred: it has
+// 256 segments and fills them unevenly.
+const roomy = 7 * 256
 
 // localBytes is the size of a freecache with room for the entries, of which
 // each may be a 1024th.

@@ -14,6 +14,11 @@ func hot(ctx context.Context, r *runner) error {
 		for _, keys := range r.keys {
 			for _, n := range r.goroutines {
 				orders := keyOrders(keys.n, keys.zipf, min(n, 64), 1024)
+				lasts := r.hot
+				if keys.n == 1 && n > 100 {
+					// How many share a flight varies much: it takes many flights.
+					lasts *= 4
+				}
 				err := r.run(ctx, group{
 					scenario: "hot", name: fmt.Sprintf("%s/%s/G%d", sizeName(size), keys.name, n), redis: true,
 					env: func() (*env, error) {
@@ -21,12 +26,11 @@ func hot(ctx context.Context, r *runner) error {
 						if err != nil {
 							return nil, err
 						}
-						// Room to spare: nothing is evicted here.
-						e.keys, e.entries = keys.n, 2*keys.n
+						e.keys, e.entries = keys.n, roomy
 						return e, nil
 					},
 					measure: func(ctx context.Context, e *env, l lister, _ contender) (Sample, error) {
-						return closedLoop(ctx, e, l, work{goroutines: n, keys: orders, lasts: r.hot})
+						return closedLoop(ctx, e, l, work{goroutines: n, keys: orders, lasts: lasts})
 					},
 				})
 				if err != nil {

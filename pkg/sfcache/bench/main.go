@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime/pprof"
 )
 
 func main() {
@@ -45,6 +46,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	which := flags.String("contenders", "", "only contenders whose `name` matches")
 	md := flags.String("md", "", "write the tables to a `file` as Markdown")
 	js := flags.String("json", "", "write everything, each round, to a `file`")
+	profile := flags.String("cpuprofile", "", "write a CPU profile of the run to a `file`; narrow it with -run and -contenders")
 	rounds := flags.Int("rounds", 0, "how many rounds; 0 means the mode's own number")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -71,6 +73,17 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer r.server.stop()
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	for _, s := range scenarios {
 		if err := s.run(ctx, r); err != nil {
 			return err

@@ -16,13 +16,13 @@ import (
 func paced(ctx context.Context, r *runner) error {
 	const size, perSecond = 50_000, 1000
 	return r.run(ctx, group{
-		scenario: "paced", name: fmt.Sprintf("%s/1 key/%d per s", sizeName(size), perSecond), redis: true,
+		scenario: "paced", name: fmt.Sprintf("%s/1 key/%d per s", sizeName(size), perSecond), redis: true, rounds: min(r.rounds, 3),
 		env: func() (*env, error) {
 			e, err := newEnv(size)
 			if err != nil {
 				return nil, err
 			}
-			e.keys, e.entries, e.holdTTL = 1, 100, 100*time.Millisecond
+			e.keys, e.entries, e.holdTTL = 1, roomy, 100*time.Millisecond
 			return e, nil
 		},
 		measure: func(ctx context.Context, e *env, l lister, _ contender) (Sample, error) {

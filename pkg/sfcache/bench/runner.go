@@ -40,19 +40,19 @@ type keySet struct {
 var (
 	oneKey     = keySet{"1 key", 1, false}
 	manyKeys   = keySet{"100 keys", 100, false}
-	skewedKeys = keySet{"zipf", 256, true}
+	skewedKeys = keySet{"zipf", 200, true}
 )
 
 var (
 	full = settings{
 		sizes: []int{4000, 50_000, 500_000}, keys: []keySet{oneKey, manyKeys, skewedKeys}, goroutines: []int{1, 16, 256}, rounds: 5,
-		hot: 30 * time.Millisecond, paced: 2 * time.Second, churn: 3 * time.Second, stampedes: 8,
-		zipfKeys: 8000, zipfOps: 40_000, gcEntries: 1_000_000, gcCycles: 20, heldBytes: 64 << 20, processes: 4,
+		hot: 30 * time.Millisecond, paced: time.Second, churn: 2500 * time.Millisecond, stampedes: 4,
+		zipfKeys: 8000, zipfOps: 16_000, gcEntries: 1_000_000, gcCycles: 200, heldBytes: 64 << 20, processes: 4,
 	}
 	quick = settings{
 		sizes: []int{4000, 50_000}, keys: []keySet{oneKey, manyKeys}, goroutines: []int{1, 256}, rounds: 3,
 		hot: 10 * time.Millisecond, paced: 200 * time.Millisecond, churn: 0, stampedes: 2,
-		zipfKeys: 2000, zipfOps: 8000, gcEntries: 100_000, gcCycles: 10, heldBytes: 16 << 20, processes: 4,
+		zipfKeys: 4000, zipfOps: 4000, gcEntries: 100_000, gcCycles: 100, heldBytes: 16 << 20, processes: 4,
 	}
 )
 
@@ -127,6 +127,7 @@ func (r *runner) run(ctx context.Context, g group) error {
 		rounds = g.rounds
 	}
 	samples := make([][]Sample, len(in))
+	began := time.Now()
 	var err error
 	if g.apart {
 		err = r.inTurn(ctx, g, in, rounds, samples)
@@ -138,6 +139,7 @@ func (r *runner) run(ctx context.Context, g group) error {
 	}
 	r.report.add(g, in, samples)
 	r.report.printLast(r.out)
+	fmt.Fprintf(r.out, "measured in %.1f s\n", time.Since(began).Seconds())
 	return nil
 }
 
@@ -169,6 +171,9 @@ func (r *runner) together(ctx context.Context, g group, in []contender, rounds i
 		for j := range all {
 			i := (j + round) % len(all)
 			s, err := g.measure(ctx, all[i].e, all[i].lister, in[i])
+			if err == nil {
+				err = ctx.Err()
+			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", in[i].name, err)
 			}

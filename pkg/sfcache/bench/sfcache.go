@@ -17,14 +17,13 @@ var goccyCodec = codec{json.Marshal, json.Unmarshal}
 // statistics cannot be turned off.
 func config(e *env, c codec) sfcache.Config[*List] {
 	cfg := sfcache.Config[*List]{
-		Name:    "lists",
-		TTL:     e.redisTTL,
-		Hold:    sfcache.Hold[*List]{MaxBytes: e.objectBytes(), TTL: e.ttl},
-		Local:   sfcache.Local{Bytes: e.localBytes(), TTL: e.ttl},
-		Codec:   sfcache.Codec[*List]{Encode: func(v *List) ([]byte, error) { return c.marshal(v) }, Decode: func(b []byte) (*List, error) { return e.decode(c, b) }},
-		Load:    e.load,
-		Lease:   e.lease,
-		Observe: nil,
+		Name:  "lists",
+		TTL:   e.redisTTL,
+		Hold:  sfcache.Hold[*List]{MaxBytes: e.objectBytes(), TTL: e.ttl},
+		Local: sfcache.Local{Bytes: e.localBytes(), TTL: e.ttl},
+		Codec: sfcache.Codec[*List]{Encode: func(v *List) ([]byte, error) { return c.marshal(v) }, Decode: func(b []byte) (*List, error) { return e.decode(c, b) }},
+		Load:  e.load,
+		Lease: e.lease,
 	}
 	if e.holdTTL > 0 {
 		cfg.Hold.TTL = e.holdTTL
@@ -58,11 +57,10 @@ func openStrictGoccy(e *env) (lister, error) {
 	return start(e, cfg)
 }
 
-// openHalf has as much memory in its two tiers together as the peers have.
-func openHalf(e *env) (lister, error) {
+// openHoldOnly has no byte tier, and so the memory of one of the peers.
+func openHoldOnly(e *env) (lister, error) {
 	cfg := config(e, jsonCodec)
-	cfg.Hold.MaxBytes /= 2
-	cfg.Local.Bytes = max(512<<10, cfg.Local.Bytes/2)
+	cfg.Local = sfcache.Local{}
 	return start(e, cfg)
 }
 

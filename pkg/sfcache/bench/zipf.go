@@ -7,15 +7,14 @@ import (
 
 // zipf has room for a quarter of the keys: a quarter decoded for the caches of
 // objects, a quarter of the bytes for those of bytes, and both for sfcache,
-// whose two tiers are for that. sfcache/half has half of each, the memory of
-// one peer. Redis has all keys. A hit without a decode is 1-Decodes, one
+// whose two tiers are for that; sfcache/hold-only has the memory of one peer. Redis has all keys. A hit without a decode is 1-Decodes, one
 // without Redis 1-Reads.
 func zipf(ctx context.Context, r *runner) error {
 	const size, n = 4000, 16
 	orders := keyOrders(r.zipfKeys, true, n, 8192)
 	at := 0
 	return r.run(ctx, group{
-		scenario: "zipf", name: fmt.Sprintf("%s/%d keys, room for a quarter/G%d", sizeName(size), r.zipfKeys, n), redis: true,
+		scenario: "zipf", rounds: min(r.rounds, 3), name: fmt.Sprintf("%s/%d keys, room for a quarter/G%d", sizeName(size), r.zipfKeys, n), redis: true,
 		takes: func(c contender) bool { return c.kind != floor },
 		env: func() (*env, error) {
 			e, err := newEnv(size)
