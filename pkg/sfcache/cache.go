@@ -149,7 +149,7 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 		}
 		return it.val, it.err, true
 	}
-	if c.local == nil || c.flights.absent(hash, key) {
+	if c.local == nil || load != nil && c.flights.absent(hash, key) {
 		return v, nil, false
 	}
 	first := false
