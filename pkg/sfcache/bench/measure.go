@@ -94,6 +94,7 @@ func closedLoop(ctx context.Context, e *env, l lister, w work) (Sample, error) {
 		total       atomic.Int64
 		failed      atomic.Pointer[error]
 		begin       = make(chan struct{})
+		began       time.Time // written before begin is closed
 		took        = make([][]time.Duration, w.goroutines)
 	)
 	for g := range w.goroutines {
@@ -109,8 +110,23 @@ func closedLoop(ctx context.Context, e *env, l lister, w work) (Sample, error) {
 			}
 			ready.Done()
 			<-begin
-			i := 0
+			// Everybody looks at the time, about every 50 µs: a timer would
+			// wait its turn behind hundreds of goroutines that never block.
+			i, look, steps, last := 0, 0, 1, time.Duration(0)
 			for ; i != quota && !stop.Load(); i++ {
+				if i == look && w.ops == 0 {
+					now := time.Since(began)
+					if now > w.lasts {
+						stop.Store(true)
+						break
+					}
+					if now-last < 50*time.Microsecond {
+						steps = min(2*steps, 1024)
+					} else {
+						steps = max(steps/2, 1)
+					}
+					look, last = i+steps, now
+				}
 				timed := w.timeEvery > 0 && i&(w.timeEvery-1) == 0
 				var at time.Time
 				if timed {
@@ -131,10 +147,7 @@ func closedLoop(ctx context.Context, e *env, l lister, w work) (Sample, error) {
 	}
 	ready.Wait()
 	m := startMeter(e)
-	if w.ops == 0 {
-		t := time.AfterFunc(w.lasts, func() { stop.Store(true) })
-		defer t.Stop()
-	}
+	began = m.began
 	close(begin)
 	done.Wait()
 	s := m.stop(total.Load())
