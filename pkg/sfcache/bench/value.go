@@ -58,12 +58,20 @@ func newList(n int) *List {
 	return l
 }
 
-// clone is a copy that shares nothing that can be changed.
+// clone is a copy that shares nothing that can be changed, made as a service
+// would that cares: all tags lie in one array.
 func (l *List) clone() *List {
 	c := *l
 	c.Items = slices.Clone(l.Items)
+	n := 0
+	for i := range l.Items {
+		n += len(l.Items[i].Tags)
+	}
+	tags := make([]string, 0, n)
 	for i := range c.Items {
-		c.Items[i].Tags = slices.Clone(c.Items[i].Tags)
+		from := len(tags)
+		tags = append(tags, l.Items[i].Tags...)
+		c.Items[i].Tags = tags[from:len(tags):len(tags)]
 	}
 	return &c
 }
