@@ -86,6 +86,7 @@ type env struct {
 	entries  int           // that the process has room for
 	refresh  bool          // before the end, where a contender can
 	lease    time.Duration
+	turns    int // taken so far; for a scenario to count
 
 	// decoded, if not nil, makes what the loader returns, without delay.
 	decoded func() (*List, error)

@@ -12,7 +12,6 @@ import (
 func zipf(ctx context.Context, r *runner) error {
 	const size, n = 4000, 16
 	orders := keyOrders(r.zipfKeys, true, n, 8192)
-	at := 0
 	return r.run(ctx, group{
 		scenario: "zipf", rounds: min(r.rounds, 3), name: fmt.Sprintf("%s/%d keys, room for a quarter/G%d", sizeName(size), r.zipfKeys, n), redis: true,
 		takes: func(c contender) bool { return c.kind != floor },
@@ -39,8 +38,8 @@ func zipf(ctx context.Context, r *runner) error {
 			return err
 		},
 		measure: func(ctx context.Context, e *env, l lister, _ contender) (Sample, error) {
-			at++
-			return closedLoop(ctx, e, l, work{goroutines: n, keys: rotate(orders, at*512), ops: r.zipfOps})
+			e.turns++ // each has the same keys in the same round
+			return closedLoop(ctx, e, l, work{goroutines: n, keys: rotate(orders, e.turns*r.zipfOps/n), ops: r.zipfOps})
 		},
 	})
 }
