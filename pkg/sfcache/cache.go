@@ -8,6 +8,7 @@ import (
 	"math"
 	mrand "math/rand/v2"
 	"reflect"
+	"runtime"
 	"sync"
 	"time"
 
@@ -38,7 +39,7 @@ type Cache[V any] struct {
 	writers keyLocks
 	local   *freecache.Cache // nil when off
 	remote  *guard           // nil when off
-	buffers sync.Pool        // *[]byte, for reading local
+	buffers chan []byte      // for reading local; some may be out
 	said    sayings
 
 	closing sync.Once
@@ -54,7 +55,7 @@ func New[V any](cfg Config[V]) (*Cache[V], error) {
 	}
 	c := &Cache[V]{cfg: cfg, id: rand.Text(), clone: cfg.Clone, hold: newHold[V](cfg.Hold.MaxBytes), watched: make(chan struct{})}
 	c.flights.Timeout = cfg.LoadTimeout
-	c.buffers.New = func() any { return new([]byte) }
+	c.buffers = make(chan []byte, runtime.GOMAXPROCS(0))
 	if cfg.Local.Bytes > 0 {
 		c.local = freecache.NewCache(cfg.Local.Bytes)
 	}

@@ -19,14 +19,25 @@ func (c *Cache[V]) readLocal(hash uint64, key string, usable func(envelope) bool
 	if c.hold.max > 0 {
 		writes = c.flights.writes(hash)
 	}
-	buf := c.buffers.Get().(*[]byte)
-	defer c.buffers.Put(buf)
+	// A sync.Pool would lose the buffers, which are as large as the values, in
+	// each collection: as many as there are processors stay.
+	var buf []byte
+	select {
+	case buf = <-c.buffers:
+	default:
+	}
+	defer func() {
+		select {
+		case c.buffers <- buf:
+		default:
+		}
+	}()
 	var room [128]byte // so that most keys need no memory
-	data, err := c.local.GetWithBuf(append(room[:0], key...), *buf)
+	data, err := c.local.GetWithBuf(append(room[:0], key...), buf)
 	if err != nil {
 		return nil // not there
 	}
-	*buf = data[:0] // a larger one, if it had to be
+	buf = data[:0] // a larger one, if it had to be
 	e, payload, err := openEnvelope(data)
 	if err != nil {
 		c.undecodable(key, len(data), err)
