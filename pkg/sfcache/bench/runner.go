@@ -51,8 +51,8 @@ var (
 	}
 	quick = settings{
 		sizes: []int{4000, 50_000}, keys: []keySet{oneKey, manyKeys}, goroutines: []int{1, 256}, rounds: 3,
-		hot: 10 * time.Millisecond, paced: 200 * time.Millisecond, churn: 0, stampedes: 2,
-		zipfKeys: 4000, zipfOps: 4000, gcEntries: 100_000, gcCycles: 100, heldBytes: 16 << 20, processes: 4,
+		hot: 10 * time.Millisecond, paced: 150 * time.Millisecond, churn: 0, stampedes: 2,
+		zipfKeys: 4000, zipfOps: 2000, gcEntries: 50_000, gcCycles: 30, heldBytes: 16 << 20, processes: 4,
 	}
 )
 
