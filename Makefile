@@ -9,10 +9,10 @@ APART := pkg/sfcache/sfprom
 FUZZTIME ?= 20s
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test lint fmt build demo pictures fuzz bench golden vuln setup clean
+.PHONY: help test lint fmt build demo pictures fuzz bench bench-sfcache golden vuln setup clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
 
 test: setup ## Run every test of all modules with the race detector
 	go test -race -timeout 20m work
@@ -46,6 +46,9 @@ fuzz: ## Fuzz every target for FUZZTIME each
 
 bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem work
+
+bench-sfcache: ## Compare sfcache with other caches; ARGS="-quick" for a first look
+	cd pkg/sfcache/bench && GOWORK=off go run . $(ARGS)
 
 golden: ## Rewrite golden files; look at the difference before you commit it
 	go test ./internal/analysis ./internal/flame ./internal/config ./internal/slackbot/... ./internal/archtest ./pkg/sfcache/sfprom -update

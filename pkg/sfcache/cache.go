@@ -8,6 +8,7 @@ import (
 	"math"
 	mrand "math/rand/v2"
 	"reflect"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,8 @@ type Cache[V any] struct {
 	clock *clock
 	clone func(V) V
 
-	hits hitCounter
+	hits   hitCounter
+	shared hitCounter
 	counters
 
 	cfg Config[V]
@@ -39,7 +41,7 @@ type Cache[V any] struct {
 	writers keyLocks
 	local   *freecache.Cache // nil when off
 	remote  *guard           // nil when off
-	buffers sync.Pool        // *[]byte, for reading local
+	buffers chan []byte      // for reading local; some may be out
 	said    sayings
 	// failed has, by hash, the time on clock before which no stale value is
 	// refreshed again, since a load failed. Keys may share a place: then a
@@ -60,7 +62,7 @@ func New[V any](cfg Config[V]) (*Cache[V], error) {
 	c := &Cache[V]{cfg: cfg, id: rand.Text(), clone: cfg.Clone, hold: newHold[V](cfg.Hold.MaxBytes), watched: make(chan struct{})}
 	c.flights.Timeout = cfg.LoadTimeout
 	c.decodes.Store(new([shards]singleflight.Group))
-	c.buffers.New = func() any { return new([]byte) }
+	c.buffers = make(chan []byte, runtime.GOMAXPROCS(0))
 	if cfg.Local.Bytes > 0 {
 		c.local = freecache.NewCache(cfg.Local.Bytes)
 	}
@@ -130,7 +132,7 @@ func (c *Cache[V]) get(ctx context.Context, hash uint64, key string, load Loader
 		return c.fetch(ctx, &search[V]{own: own, hash: hash, key: key, load: load})
 	})
 	if joined && err == nil {
-		c.shared.Add(1)
+		c.shared.add()
 	}
 	return c.give(v, err)
 }
@@ -143,8 +145,7 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 	if c.flights.closed.Load() {
 		return v, ErrClosed, true
 	}
-	now := c.clock.read()
-	if it := c.hold.get(hash, key); it != nil && now < it.dead {
+	if it, now := c.heldNow(hash, key); it != nil {
 		it.touch()
 		if now < it.fresh {
 			c.hits.add()
@@ -156,7 +157,7 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 		}
 		return it.val, it.err, true
 	}
-	if c.local == nil {
+	if c.local == nil || load != nil && c.flights.absent(hash, key) {
 		return v, nil, false
 	}
 	first := false
@@ -169,7 +170,7 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 		return v, nil, false
 	}
 	if !first {
-		c.shared.Add(1)
+		c.shared.add()
 	}
 	if found.left <= 0 {
 		c.stale.Add(1)
@@ -178,6 +179,18 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 		c.refresh(ctx, hash, key, load)
 	}
 	return found.v, found.err, true
+}
+
+// heldNow returns what the hold has of key and is not dead, and the exact time;
+// or nil. Where nothing is held, nothing is spent on the time either.
+func (c *Cache[V]) heldNow(hash uint64, key string) (it *item[V], now int64) {
+	if it = c.hold.get(hash, key); it == nil {
+		return nil, 0
+	}
+	if now = c.clock.read(); now >= it.dead {
+		return nil, now
+	}
+	return it, now
 }
 
 // refresh gets a new value in the background, for callers that have one.

@@ -5,8 +5,9 @@ import (
 	"unsafe"
 )
 
-// hitCounter counts exactly without making processors wait for each other: a
-// single counter that two of them raise costs more than the rest of a hit.
+// hitCounter counts what comes in crowds, exactly and without making processors
+// wait for each other: a single counter that two of them raise costs more than
+// the rest of a hit.
 type hitCounter struct {
 	cells [cells]struct {
 		n atomic.Int64

@@ -44,6 +44,9 @@ type groupShard[V any] struct {
 	mu sync.Mutex // protects the fields below
 	// calls are those that a new caller may join; lazily made.
 	calls map[string]*call[V]
+	// absent is how many of calls were begun because nothing was at hand. It
+	// is changed under mu, and read without it to see that there is none.
+	absent atomic.Int32
 	// writes counts the keys dropped and stored: who saw it unchanged knows
 	// that no key of this shard got another value in between.
 	writes uint64
@@ -60,6 +63,7 @@ type call[V any] struct {
 	// Both are under the shard's mu.
 	waiters int
 	dropped bool
+	absent  bool // counted in the shard's absent; also under its mu
 	// val and err are written before the shard's group sends on its channels,
 	// and read only after a receive from one.
 	val V
@@ -104,6 +108,10 @@ func (g *Group[V]) do(ctx context.Context, hash uint64, key string, anew bool, f
 		done = s.group.DoChan(key, nil) // never run: a call of this key is under way
 	} else {
 		c, done, err = g.startLocked(ctx, s, key, f)
+		if err == nil && !anew {
+			c.absent = true
+			s.absent.Add(1)
+		}
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -116,6 +124,19 @@ func (g *Group[V]) do(ctx context.Context, hash uint64, key string, anew bool, f
 		s.leave(key, c)
 		return v, joined, ended(ctx)
 	}
+}
+
+// absent reports whether a call for key is under way that was begun because
+// nothing was at hand: then there is nothing to look for, but a call to join.
+func (g *Group[V]) absent(hash uint64, key string) bool {
+	s := g.shard(hash)
+	if s.absent.Load() == 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.calls[key]
+	return c != nil && c.absent
 }
 
 // background starts a call that nobody waits for, unless one for key is under
@@ -213,6 +234,9 @@ func (s *groupShard[V]) unlinkLocked(key string, c *call[V]) {
 	if s.calls[key] == c {
 		delete(s.calls, key)
 		s.group.Forget(key)
+		if c.absent {
+			s.absent.Add(-1)
+		}
 	}
 }
 

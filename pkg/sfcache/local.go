@@ -16,18 +16,29 @@ type found[V any] struct {
 // readLocal returns what Local has of key and puts it into the hold, or nil.
 // usable, if not nil, may turn it down before it is decoded.
 func (c *Cache[V]) readLocal(hash uint64, key string, usable func(envelope) bool) *found[V] {
-	writes := c.flights.writes(hash)
-	buf := c.buffers.Get().(*[]byte)
-	defer c.buffers.Put(buf)
-	*buf = append((*buf)[:0], key...)
-	k := *buf
-	data, err := c.local.GetWithBuf(k, k[len(k):])
+	writes := uint64(0)
+	if c.hold.max > 0 {
+		writes = c.flights.writes(hash)
+	}
+	// A sync.Pool would lose the buffers, which are as large as the values, in
+	// each collection: as many as there are processors stay.
+	var buf []byte
+	select {
+	case buf = <-c.buffers:
+	default:
+	}
+	defer func() {
+		select {
+		case c.buffers <- buf:
+		default:
+		}
+	}()
+	var room [128]byte // so that most keys need no memory
+	data, err := c.local.GetWithBuf(append(room[:0], key...), buf)
 	if err != nil {
 		return nil // not there
 	}
-	if len(k)+len(data) > cap(k) {
-		*buf = make([]byte, 0, len(k)+len(data)+len(data)/4) // for the next of this size
-	}
+	buf = data[:0] // a larger one, if it had to be
 	e, payload, err := openEnvelope(data)
 	if err != nil {
 		c.undecodable(key, len(data), err)
@@ -46,10 +57,12 @@ func (c *Cache[V]) readLocal(hash uint64, key string, usable func(envelope) bool
 		return nil
 	}
 	c.localHits.Add(1)
-	r := c.ready(hash, key, loaded[V]{v: f.v, notFound: f.err, left: left, cost: e.cost})
-	r.local = false // it is there
-	c.flights.storeUnwritten(hash, writes, func() { c.putReady(hash, key, r) })
-	c.reportReady(key, r)
+	if c.hold.max > 0 {
+		r := c.ready(hash, key, loaded[V]{v: f.v, notFound: f.err, left: left, cost: e.cost})
+		r.local = false // it is there
+		c.flights.storeUnwritten(hash, writes, func() { c.putReady(hash, key, r) })
+		c.reportReady(key, r)
+	}
 	return f
 }
 

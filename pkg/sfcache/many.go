@@ -64,7 +64,7 @@ func (c *Cache[V]) GetMany(ctx context.Context, keys []string) (map[string]V, er
 		for _, w := range waits {
 			v, err := w.wait(ctx)
 			if w.joined && err == nil {
-				c.shared.Add(1)
+				c.shared.add()
 			}
 			take(w.key, v, err)
 		}

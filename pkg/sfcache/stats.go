@@ -46,10 +46,10 @@ type Stats struct {
 }
 
 // counters are the parts of Stats that are counted as they happen; hits in the
-// hold are counted apart.
+// hold and shared callers are counted apart, since they come in crowds.
 type counters struct {
 	localHits, remoteHits, loads, loadErrors, notFound, loadTime atomic.Int64
-	shared, stale, refreshes                                     atomic.Int64
+	stale, refreshes                                             atomic.Int64
 	decodeCount, decodedBytes, decodeTime                        atomic.Int64
 	undecodables, encodeErrors, oversize, tooLarge               atomic.Int64
 	refused, leases, leaseWaits                                  atomic.Int64
@@ -62,7 +62,7 @@ func (c *Cache[V]) Stats() Stats {
 	s := Stats{
 		HoldHits: c.hits.sum(), LocalHits: c.localHits.Load(), RemoteHits: c.remoteHits.Load(),
 		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(), NotFound: c.notFound.Load(), LoadTime: time.Duration(c.loadTime.Load()),
-		SharedCallers: c.shared.Load(), StaleServed: c.stale.Load(), Refreshes: c.refreshes.Load(),
+		SharedCallers: c.shared.sum(), StaleServed: c.stale.Load(), Refreshes: c.refreshes.Load(),
 		Decodes: c.decodeCount.Load(), DecodedBytes: c.decodedBytes.Load(), DecodeTime: time.Duration(c.decodeTime.Load()),
 		Undecodable: c.undecodables.Load(), EncodeErrors: c.encodeErrors.Load(),
 		Oversize: c.oversize.Load(), TooLarge: c.tooLarge.Load(), Evicted: c.hold.evicted.Load(),
