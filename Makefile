@@ -24,7 +24,7 @@ setup:
 lint: ## Run golangci-lint, go vet and the format check
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet work
-	@tools=$$PWD/tools/go.mod; for m in $(MODULES) $(APART); do echo "golangci-lint in $$m"; \
+	@tools=$$PWD/tools/go.mod; for m in $(MODULES) $(APART) pkg/sfcache/bench; do echo "golangci-lint in $$m"; \
 		(cd $$m && GOWORK=off go vet ./... && GOWORK=off go tool -modfile=$$tools golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 fmt: ## Format all Go files

@@ -38,7 +38,7 @@ var bytePeers = []string{"redis", "freecache", "go-redis/cache-json", "go-redis/
 var bar = []rule{
 	{"shared hit, 1 and 100 keys: CPU of otter's", false, fewKeys(against("sfcache", "CPU/op", 0.5, "otter"))},
 	{"shared hit, 1 and 100 keys: CPU of otter's with a coarse clock", false, fewKeys(against("sfcache", "CPU/op", 0.8, "otter-coarse"))},
-	{"shared hit: allocations", false, fewKeys(number("hot", "sfcache", "allocs/op", 0.01))},
+	{"shared hit: allocations", false, fewKeys(number("hot", "allocs/op", 0.01))},
 	{"private copies: CPU of the best byte peer's", false, func(g *Group) (Ratio, float64, bool) {
 		limit := 1.0 / 8
 		if strings.HasPrefix(g.Case, "500KB") {
@@ -51,12 +51,12 @@ var bar = []rule{
 	{"hold off, many keys: CPU of freecache+Unmarshal's", false, many(against("sfcache/strict", "CPU/op", parity, "freecache"))},
 	{"hold off, many keys, fast codec: CPU of freecache+Unmarshal's", false, many(against("sfcache/strict-goccy", "CPU/op", parity, "freecache-goccy"))},
 	{"hold off, many keys: bytes of freecache+Unmarshal's", false, many(against("sfcache/strict", "B/op", 0.7, "freecache"))},
-	{"cold stampede: loads", false, number("cold", "sfcache", "loads/op", 1)},
-	{"cold stampede: decodes", false, number("cold", "sfcache", "decodes/op", 0)},
+	{"cold stampede: loads", false, number("cold", "loads/op", 1)},
+	{"cold stampede: decodes", false, number("cold", "decodes/op", 0)},
 	{"cold stampede: wall of the best peer's", false, only("cold", against("sfcache", "wall/op", 1.2, "*"))},
 	{"cold stampede: wall of the best peer's that stores before it answers", false, only("cold", against("sfcache", "wall/op", 1.2,
 		"redis", "freecache", "pattern", "go-redis/cache-json", "go-redis/cache-msgpack", "otter", "otter-coarse", "theine", "ristretto", "ttlcache"))},
-	{"lease: loads of all processes", false, number("lease", "sfcache", "loads/op", 1)},
+	{"lease: loads of all processes", false, number("lease", "loads/op", 1)},
 	{"paced: CPU of the no-op's", false, only("paced", against("sfcache", "CPU/op", 1.3, "noop"))},
 	{"zipf: hits without decode, more than otter's", true, func(g *Group) (Ratio, float64, bool) {
 		our, other := g.cell("sfcache"), g.cell("otter")
@@ -68,8 +68,8 @@ var bar = []rule{
 	}},
 	{"zipf: Redis reads of the best peer's", false, only("zipf", against("sfcache", "reads/op", 1, "*"))},
 	{"collection with byte tier full: CPU of an empty heap's", false, only("gc", against("sfcache/strict", "CPU/op", 1.3, "noop"))},
-	{"decoded tier full: heap of its bound", false, number("held", "sfcache", "heap", 1.25)},
-	{"decoded tier full: heap of its bound, at least", true, number("held", "sfcache", "heap", 0.75)},
+	{"decoded tier full: heap of its bound", false, number("held", "heap", 1.25)},
+	{"decoded tier full: heap of its bound, at least", true, number("held", "heap", 0.75)},
 }
 
 func (g *Group) cell(name string) *Cell {
@@ -107,10 +107,10 @@ func against(our, name string, limit float64, peers ...string) judge {
 }
 
 // number is our number by itself.
-func number(scenario, our, name string, limit float64) judge {
+func number(scenario, name string, limit float64) judge {
 	m := metricNamed(name)
 	return only(scenario, func(g *Group) (Ratio, float64, bool) {
-		c := g.cell(our)
+		c := g.cell("sfcache")
 		if c == nil {
 			return Ratio{}, 0, false
 		}

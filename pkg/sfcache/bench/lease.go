@@ -99,7 +99,7 @@ func (r *runner) family(ctx context.Context, c child) (loads int64, took time.Du
 	}
 	at := time.Now()
 	for _, p := range all {
-		p.in.Close() // now
+		_ = p.in.Close() // now
 	}
 	for _, p := range all {
 		var n int64
@@ -132,7 +132,7 @@ func beChild(ctx context.Context, arg string) error {
 	}
 	e.keys, e.entries, e.delay, e.lease = 1, 10, 50*time.Millisecond, 5*time.Second
 	e.redis = newClient(c.Redis, c.DB)
-	defer e.redis.Close()
+	defer func() { _ = e.redis.Close() }()
 	i := slices.IndexFunc(contenders, func(o contender) bool { return o.name == c.Contender })
 	if i < 0 {
 		return fmt.Errorf("no contender %q", c.Contender)
@@ -141,7 +141,7 @@ func beChild(ctx context.Context, arg string) error {
 	if err != nil {
 		return err
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	fmt.Println("ready")
 	for in := bufio.NewReader(os.Stdin); ; {
 		if _, err := in.ReadByte(); err != nil {

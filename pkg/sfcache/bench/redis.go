@@ -48,7 +48,7 @@ func startRedis(ctx context.Context) (*server, error) {
 	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), path, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
 		"--dir", dir, "--databases", strconv.Itoa(databases), "--loglevel", "warning")
 	if err := s.cmd.Start(); err != nil {
-		os.RemoveAll(dir)
+		_ = os.RemoveAll(dir)
 		return nil, err
 	}
 	c := s.client(0)
@@ -83,9 +83,9 @@ func (s *server) flush(ctx context.Context) error { return s.client(0).FlushAll(
 // stop ends the server and waits for it.
 func (s *server) stop() {
 	for _, c := range s.clients {
-		c.Close()
+		_ = c.Close()
 	}
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait() // it was killed
-	os.RemoveAll(s.dir)
+	_ = os.RemoveAll(s.dir)
 }

@@ -220,7 +220,7 @@ func (r *runner) open(ctx context.Context, g group, c contender, db int) (*entra
 		prepare = warm
 	}
 	if err := prepare(ctx, e, l, c); err != nil {
-		l.Close()
+		_ = l.Close()
 		return nil, fmt.Errorf("%s: %w", c.name, err)
 	}
 	return &entrant{c, e, l}, nil

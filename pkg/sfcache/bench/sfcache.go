@@ -77,7 +77,7 @@ func start(e *env, cfg sfcache.Config[*List]) (lister, error) {
 	case <-listens:
 		return c, nil
 	case <-time.After(10 * time.Second):
-		c.Close()
+		_ = c.Close()
 		return nil, fmt.Errorf("%s does not listen", cfg.Name)
 	}
 }
