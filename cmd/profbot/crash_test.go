@@ -189,13 +189,14 @@ type process struct {
 	w      *world
 	cmd    *exec.Cmd
 	public string
+	inside string
 	done   chan struct{} // closed when it has ended
 
 	mu  sync.Mutex // protects out
 	out bytes.Buffer
 }
 
-var upLine = regexp.MustCompile(`msg="profbot is up" public=(\S+)`)
+var upLine = regexp.MustCompile(`msg="profbot is up" public=(\S+) internal=(\S+)`)
 
 // serve starts profbot on the world's data folder and waits until it is up.
 func (w *world) serve() *process {
@@ -218,7 +219,7 @@ func (w *world) serve() *process {
 	if err := p.cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	up := make(chan string, 1)
+	up := make(chan []string, 1)
 	go func() { // ends with the process
 		defer close(p.done)
 		in := bufio.NewScanner(stderr)
@@ -227,14 +228,15 @@ func (w *world) serve() *process {
 			p.out.WriteString(in.Text() + "\n")
 			p.mu.Unlock()
 			if m := upLine.FindStringSubmatch(in.Text()); m != nil {
-				up <- m[1]
+				up <- m[1:]
 			}
 		}
 		_ = p.cmd.Wait() // killed, most of the time
 	}()
 	w.t.Cleanup(p.kill)
 	select {
-	case p.public = <-up:
+	case addresses := <-up:
+		p.public, p.inside = addresses[0], addresses[1]
 	case <-p.done:
 		w.t.Fatalf("profbot did not start\n%s", p.log())
 	case <-time.After(60 * time.Second):

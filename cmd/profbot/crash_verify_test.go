@@ -1,0 +1,94 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestKilledWhileVerifying kills profbot while it proves the fix of an
+// incident that was told, starts it again, and looks at the thread: one proof
+// and one more picture.
+func TestKilledWhileVerifying(t *testing.T) {
+	for name, at := range map[string]string{
+		"after the 202":                     "accepted",
+		"before the proof is posted":        "slack:before:chat.postMessage",
+		"after it, before the answer":       "slack:after:chat.postMessage",
+		"while pulling":                     "pprof:/debug/pprof/profile",
+		"after the proof's last edit":       "slack:after:chat.update",
+		"after the share of the picture":    "slack:after:files.completeUploadExternal",
+		"while asking Datadog which is hot": "datadog",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, at, 1)
+			first := w.serve()
+			w.alert(first)
+			w.untilTold(first)
+			w.arm(first)
+			w.verify(first)
+			if at == "accepted" {
+				first.kill()
+			}
+			select {
+			case <-first.done:
+			case <-time.After(90 * time.Second):
+				t.Fatalf("profbot never came to this point\n%s", first.log())
+			}
+			second := w.serve()
+			w.untilTold(second)
+			second.stop()
+
+			roots := w.slack.Messages(crashChannel)
+			if len(roots) != 1 {
+				t.Fatalf("%d root messages\n%s\n%s", len(roots), w.slack.Text(crashChannel), second.log())
+			}
+			var kinds []string
+			for _, m := range w.slack.Thread(crashChannel, roots[0].TS)[1:] {
+				switch {
+				case len(m.Files) > 0:
+					kinds = append(kinds, "picture")
+				case strings.Contains(m.Text, "→"):
+					kinds = append(kinds, "proof")
+				default:
+					kinds = append(kinds, "details")
+				}
+			}
+			if d := cmp.Diff([]string{"picture", "details", "proof", "picture"}, kinds); d != "" {
+				t.Errorf("the thread (-want +got):\n%s\n%s", d, w.slack.Text(crashChannel))
+			}
+		})
+	}
+}
+
+// verify asks for the proof of the fix of the only incident there is.
+func (w *world) verify(p *process) {
+	w.t.Helper()
+	// The folder is in use: the page tells the incident.
+	resp, err := http.Get(p.inside + "/")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	page, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, after, ok := strings.Cut(string(page), `action="api/incidents/`)
+	id, _, _ := strings.Cut(after, "/")
+	if !ok {
+		w.t.Fatalf("no incident to verify on the page:\n%s", page)
+	}
+	resp, err = http.Post(p.inside+"/api/incidents/"+id+"/verify", "", nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted {
+		w.t.Fatalf("status %s", resp.Status)
+	}
+}
