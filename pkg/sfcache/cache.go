@@ -129,7 +129,7 @@ func (c *Cache[V]) get(ctx context.Context, hash uint64, key string, load Loader
 		return zero, errNoLoader
 	}
 	v, joined, err := c.flights.do(ctx, hash, key, false, func(ctx context.Context, own *call[V]) (V, error) {
-		return c.fetch(ctx, &search[V]{own: own, hash: hash, key: key, load: load})
+		return c.fetch(ctx, &search[V]{own: own, hash: hash, key: key, load: load, ahead: true})
 	})
 	if joined && err == nil {
 		c.shared.add()
@@ -199,7 +199,7 @@ func (c *Cache[V]) refresh(ctx context.Context, hash uint64, key string, load Lo
 		return
 	}
 	if c.flights.background(ctx, hash, key, func(ctx context.Context, own *call[V]) (V, error) {
-		return c.fetch(ctx, &search[V]{own: own, hash: hash, key: key, load: load, read: readFresh})
+		return c.fetch(ctx, &search[V]{own: own, hash: hash, key: key, load: load, read: readFresh, ahead: true})
 	}) {
 		c.refreshes.Add(1)
 	}
@@ -266,7 +266,8 @@ func (c *Cache[V]) meanLoad() time.Duration {
 }
 
 // Close ends what runs in the background, cancels flights with ErrClosed and
-// waits for their loaders, then forgets everything. Values in Remote stay.
+// waits for their loaders, and for values that are on their way to Remote, then
+// forgets everything. Values in Remote stay.
 // Calls after it return ErrClosed. It may be called more than once, but not by
 // a loader, which it would wait for.
 func (c *Cache[V]) Close() error {

@@ -20,7 +20,7 @@ type clock struct {
 // newClock starts a clock that is fine enough for lifetimes of about ttl, and
 // calls each after every tick. Its goroutine ends with close.
 func newClock(ttl time.Duration, each func(now int64, tick time.Duration)) *clock {
-	c := &clock{start: time.Now(), tick: min(max(ttl/100, time.Millisecond), 100*time.Millisecond), stop: make(chan struct{}), done: make(chan struct{})}
+	c := &clock{start: time.Now(), tick: min(max(ttl/20, time.Millisecond), 250*time.Millisecond), stop: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
 		t := time.NewTicker(c.tick)

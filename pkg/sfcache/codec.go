@@ -17,6 +17,7 @@ import "encoding/json"
 //
 //	sfcache.CodecOf[List](sonic.Marshal, sonic.Unmarshal)
 type Codec[V any] struct {
+	// Encode must not change v, which callers of Get may have already.
 	Encode func(v V) ([]byte, error)
 	// Decode must not keep data or parts of it: the buffer is used again.
 	// An error, or a panic, makes the bytes count as absent: they are replaced

@@ -56,32 +56,39 @@
 // cancelled when the last has left. A panic in a loader is an error for
 // everybody who waits, a [*PanicError] with its stack, and the key works on.
 //
-// No caller gets the result of a flight that had ended before it came. After
-// Set or Delete has returned, no Get that starts later in this process returns
-// an older value, and a load that was under way is stored nowhere: not in the
-// hold, not in Local, and not in Redis, where a token fences it. While a write
-// is under way (of the source, and of the cache after it), Gets return the old
-// value or the new one, in any order; in the literature's words, a key is a
-// regular register. Other processes follow when Redis' message reaches them.
-// When messages may have been lost, a process drops its local tiers instead of
-// trusting them.
+// No caller gets the result of a flight that had ended before it came. After Set
+// or Delete has returned, no Get that starts later in this process returns an
+// older value, and a load that was under way is stored nowhere: not in the hold,
+// not in Local, and not in Redis, where a token fences it. With the hold on,
+// callers get what was loaded when the hold has it; encoding, Local and Redis
+// follow, at most RemoteTimeout for the call. A write of this process in that
+// time ends it, as it ends a load. Where another process wrote, the value may be
+// held until Redis' message comes or the token is refused, whichever is first;
+// then it is dropped. While a write is under way (of the source, and of the
+// cache after it), Gets return the old value or the new one, in any order; in
+// the literature's words, a key is a regular register. Other processes follow
+// when Redis' message reaches them. When messages may have been lost, a process
+// drops its local tiers instead of trusting them.
 //
 // Nothing is served longer than TTL after it was loaded, give or take
 // Config.Jitter, whatever tier it is in; with Config.Stale, that much longer,
 // while one flight gets a new one or when the loader fails. The hold's clock
-// ticks a hundred times in Hold.TTL, and may be a tick late. Clocks matter:
-// processes whose clocks differ by a second see each other's values expire a
-// second early or late.
+// ticks twenty times in Hold.TTL, but each millisecond at most and four times a
+// second at least, and hits may be a tick late. Clocks matter: processes whose
+// clocks differ by a second see each other's values expire a second early or
+// late.
 //
 // A Remote that is down or slow costs each flight at most RemoteTimeout for a
-// call, two calls as a rule. After a few failures in a row it rests, and is
-// tried now and then until it is back. Callers get their values from the loader
-// and never see its errors. Bytes that cannot be decoded count as absent. A value too
-// large for a tier is not stored there, and that is counted and logged.
+// call, two calls as a rule; callers wait for the second, which stores the
+// value, only where the hold does not have it. After a few failures in a row it
+// rests, and is tried now and then until it is back. Callers get their values
+// from the loader and never see its errors. Bytes that cannot be decoded count
+// as absent. A value too large for a tier is not stored there, and that is
+// counted and logged.
 //
 // Values are shared: nobody may change what Get returned, unless Config.Clone
-// makes each caller a copy. Config.SharedCheck and [Cache.CheckShared] find
-// those who do, in tests.
+// makes each caller a copy; the codec reads the value while callers have it.
+// Config.SharedCheck and [Cache.CheckShared] find those who do, in tests.
 //
 // # What to watch
 //

@@ -66,3 +66,6 @@ func (h HoldOf) Keys() (keys []string, bytes int64) {
 	h.h.each(func(it *item[string]) { keys = append(keys, it.key) })
 	return keys, h.h.small.bytes + h.h.main.bytes
 }
+
+// ID is what c's messages are known by.
+func (c *Cache[V]) ID() string { return c.id }

@@ -18,11 +18,13 @@ const (
 
 // search is what a flight knows of its key on the way down.
 type search[V any] struct {
-	own  *call[V]
+	own  *call[V] // run by the goroutine that has the search, if ahead
 	hash uint64
 	key  string
 	load Loader[V]
 	read reading
+	// ahead lets callers have what was loaded before the byte tiers do.
+	ahead bool
 
 	spare *found[V] // stale, for when the loader fails
 	bytes []byte    // what Remote had, and spare was made of if it was of use
@@ -35,7 +37,7 @@ type search[V any] struct {
 // then the loader; and what was got is stored on the way back.
 func (c *Cache[V]) fetch(ctx context.Context, s *search[V]) (V, error) {
 	if s.read == readAny {
-		if it := c.hold.get(s.hash, s.key); it != nil && c.clock.read() < it.fresh {
+		if it := c.loadedLately(s.hash, s.key); it != nil {
 			c.hits.add()
 			return it.val, it.err
 		}
@@ -48,6 +50,19 @@ func (c *Cache[V]) fetch(ctx context.Context, s *search[V]) (V, error) {
 		s.spare = f
 	}
 	return c.fetchFar(ctx, s)
+}
+
+// loadedLately is what the hold has of key, or would have if it had not been
+// pushed out before the byte tiers got it; nil if that is nothing fresh.
+func (c *Cache[V]) loadedLately(hash uint64, key string) *item[V] {
+	it := c.hold.get(hash, key)
+	if it == nil && c.hold.max > 0 {
+		it = c.flights.published(hash, key)
+	}
+	if it == nil || c.clock.read() >= it.fresh {
+		return nil
+	}
+	return it
 }
 
 // fetchFar is fetch when the tiers of this process have been looked into.
@@ -80,7 +95,13 @@ func (c *Cache[V]) loadAndStore(ctx context.Context, s *search[V]) (V, error) {
 	if err != nil && !errors.Is(err, c.cfg.NotFound) {
 		return c.insteadOf(v, err, s)
 	}
-	c.store(ctx, s, v, err, cost)
+	l := c.loaded(v, err, cost)
+	if c.putAhead(s, l) {
+		c.storeBehind(ctx, s, l)
+	} else {
+		c.encode(s.key, &l)
+		c.store(ctx, s, l)
+	}
 	filled = true
 	return v, err
 }
@@ -143,44 +164,57 @@ type loaded[V any] struct {
 	v        V
 	notFound error  // Config.NotFound, or nil
 	payload  []byte // for the byte tiers, if ok
+	bytes    []byte // nil, or room for a header and payload behind it
 	ok       bool
 	left     time.Duration // how long it is fresh; 0: it is not to be kept
 	cost     time.Duration // how long it took to load
 }
 
-// loaded encodes what a loader returned and gives it a lifetime.
-func (c *Cache[V]) loaded(key string, v V, notFound error, cost time.Duration) loaded[V] {
+// loaded gives what a loader returned a lifetime.
+func (c *Cache[V]) loaded(v V, notFound error, cost time.Duration) loaded[V] {
 	l := loaded[V]{v: v, cost: cost, left: c.spread(c.cfg.TTL)}
 	if notFound != nil {
 		l.notFound, l.left = c.cfg.NotFound, c.spread(c.cfg.NegativeTTL)
 	}
-	payload, err := c.payload(key, v, l.notFound)
-	l.payload, l.ok = payload, err == nil
 	return l
+}
+
+// encode makes l's payload.
+func (c *Cache[V]) encode(key string, l *loaded[V]) {
+	payload, err := c.payload(key, l.v, l.notFound)
+	l.payload, l.ok = payload, err == nil
 }
 
 // store puts a loaded value, or that there is none, into every tier: Remote
 // first, since it knows of writes in other processes. If the key was written
 // during the load, it goes nowhere.
-func (c *Cache[V]) store(ctx context.Context, s *search[V], v V, notFound error, cost time.Duration) {
-	l := c.loaded(s.key, v, notFound, cost)
-	if s.token != "" {
-		e := c.entry(s, l)
-		if l.notFound != nil && e.Value == nil && s.had {
-			c.removeRemote(ctx, e.Key) // takes the token away as well
-		} else if !c.fill(ctx, []Entry{e})[0] {
-			c.refused.Add(1)
-			return
-		}
+func (c *Cache[V]) store(ctx context.Context, s *search[V], l loaded[V]) {
+	if !c.fillWith(ctx, s, l) {
+		c.refused.Add(1)
+		return
 	}
 	c.keep(s, l)
+}
+
+// fillWith puts l into Remote if there is a token, and reports false if Remote
+// says that the key was written during the load.
+func (c *Cache[V]) fillWith(ctx context.Context, s *search[V], l loaded[V]) bool {
+	if s.token == "" {
+		return true
+	}
+	e := c.entry(s, l)
+	if l.notFound != nil && e.Value == nil && s.had {
+		c.removeRemote(ctx, e.Key) // takes the token away as well
+		return true
+	}
+	return c.fill(ctx, []Entry{e})[0]
 }
 
 // entry is what Remote is to store of l.
 func (c *Cache[V]) entry(s *search[V], l loaded[V]) Entry {
 	e := Entry{Key: c.remoteKey(s.key), Token: s.token, Keep: c.cfg.Lease == 0}
 	if l.ok && l.left > 0 {
-		e.Value, e.Life = c.remoteValue(l.payload, l.notFound != nil, l.left, l.cost)
+		e.Value, e.Life = c.remoteValue(l)
 	}
 	return e
 }
@@ -191,11 +225,11 @@ func (c *Cache[V]) keep(s *search[V], l loaded[V]) {
 		return
 	}
 	if l.left <= 0 { // there is none; that is not remembered, and neither is what was there
-		c.flights.store(s.hash, s.own, func() { c.dropLocal(s.hash, s.key) })
+		c.flights.store(s.hash, s.key, s.own, func() { c.dropLocal(s.hash, s.key) })
 		return
 	}
 	r := c.ready(s.hash, s.key, l)
-	if !c.flights.store(s.hash, s.own, func() { c.putReady(s.hash, s.key, r) }) {
+	if !c.flights.store(s.hash, s.key, s.own, func() { c.putReady(s.hash, s.key, r) }) {
 		c.refused.Add(1)
 	}
 	c.reportReady(s.key, r)

@@ -44,6 +44,9 @@ type groupShard[V any] struct {
 	mu sync.Mutex // protects the fields below
 	// calls are those that a new caller may join; lazily made.
 	calls map[string]*call[V]
+	// behind are those whose result was handed out while their functions still
+	// store it, the latest of each key; lazily made. A key may be in both.
+	behind map[string]*call[V]
 	// absent is how many of calls were begun because nothing was at hand. It
 	// is changed under mu, and read without it to see that there is none.
 	absent atomic.Int32
@@ -60,12 +63,26 @@ type call[V any] struct {
 	cancel context.CancelCauseFunc
 	// waiters is how many callers still want the result, and dropped says that
 	// it must be stored nowhere, since the key was written in the meantime.
-	// Both are under the shard's mu.
-	waiters int
-	dropped bool
-	absent  bool // counted in the shard's absent; also under its mu
+	// These are under the shard's mu.
+	waiters   int
+	dropped   bool
+	absent    bool     // counted in the shard's absent
+	published bool     // the result was handed out, and nobody can join or abandon it
+	item      *item[V] // what was published
+
+	// answered is closed when the function's result is in answer, which that
+	// function's goroutine writes before and nobody after.
+	answered chan struct{}
+	answer   result[V]
 	// val and err are written before the shard's group sends on its channels,
 	// and read only after a receive from one.
+	val V
+	err error
+}
+
+// result is what a function returns.
+type result[V any] struct {
+	set bool
 	val V
 	err error
 }
@@ -163,11 +180,11 @@ func (g *Group[V]) startLocked(ctx context.Context, s *groupShard[V], key string
 		s.calls = map[string]*call[V]{}
 	}
 	ctx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	c := &call[V]{cancel: stop, waiters: 1}
+	c := &call[V]{cancel: stop, waiters: 1, answered: make(chan struct{})}
 	s.calls[key] = c
 	g.running.Add(1)
 	return c, s.group.DoChan(key, func() (any, error) {
-		c.val, c.err = g.run(ctx, c, f)
+		c.val, c.err = g.run(ctx, s, key, c, f)
 		s.unlink(key, c)
 		stop(nil)
 		return nil, nil // c holds the result, with its type
@@ -177,23 +194,25 @@ func (g *Group[V]) startLocked(ctx context.Context, s *groupShard[V], key string
 // run calls f in a goroutine of its own, for three reasons: a Goexit in f must
 // not end the goroutine that hands out the results, a panic must not end the
 // process, and an f that does not heed its context must not hold its callers
-// longer than Timeout. That goroutine ends with f; close waits for it.
-func (g *Group[V]) run(ctx context.Context, c *call[V], f func(context.Context, *call[V]) (V, error)) (V, error) {
+// longer than Timeout. That goroutine ends with f, which may be long after run
+// has returned, when the result was published; close waits for it.
+func (g *Group[V]) run(ctx context.Context, s *groupShard[V], key string, c *call[V], f func(context.Context, *call[V]) (V, error)) (V, error) {
 	if g.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, g.Timeout, fmt.Errorf("no result within %s", g.Timeout))
 		defer cancel()
 	}
-	var v V
-	var err error
-	done := make(chan struct{})
 	go func() {
 		defer g.running.Done()
-		defer close(done)
+		defer s.finish(key, c)
+		var v V
+		var err error
+		defer func() { c.reply(v, err) }() // also after a Goexit
 		protect(&v, &err, func() (V, error) { return f(ctx, c) })
 	}()
 	select {
-	case <-done:
+	case <-c.answered:
+		v, err := c.answer.val, c.answer.err
 		if err != nil && ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
 		}
@@ -204,12 +223,21 @@ func (g *Group[V]) run(ctx context.Context, c *call[V], f func(context.Context, 
 	}
 }
 
+// reply makes v and err the result, unless there is one. Only the goroutine of
+// c's function may call it.
+func (c *call[V]) reply(v V, err error) {
+	if !c.answer.set {
+		c.answer = result[V]{true, v, err}
+		close(c.answered)
+	}
+}
+
 // leave takes one waiter off c. The last one unlinks the call before it
 // cancels it: otherwise a new caller could join a call that is bound to fail.
 func (s *groupShard[V]) leave(key string, c *call[V]) {
 	s.mu.Lock()
 	c.waiters--
-	last := c.waiters == 0
+	last := c.waiters == 0 && !c.published
 	if last {
 		s.unlinkLocked(key, c)
 	}
@@ -221,16 +249,24 @@ func (s *groupShard[V]) leave(key string, c *call[V]) {
 
 // unlink makes sure that nobody joins c any more. Before a call's result is
 // handed out it must be unlinked, so that no caller gets a result older than
-// itself. What a function does after that, late, is dropped.
+// itself. What a function does after that, late, is dropped, unless it had
+// published its result.
 func (s *groupShard[V]) unlink(key string, c *call[V]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unlinkLocked(key, c)
+	if !c.published {
+		s.unlinkLocked(key, c)
+	}
 }
 
-// unlinkLocked is unlink with mu held.
+// unlinkLocked drops c, of calls, with mu held.
 func (s *groupShard[V]) unlinkLocked(key string, c *call[V]) {
 	c.dropped = true
+	s.removeLocked(key, c)
+}
+
+// removeLocked takes c out of calls, with mu held.
+func (s *groupShard[V]) removeLocked(key string, c *call[V]) {
 	if s.calls[key] == c {
 		delete(s.calls, key)
 		s.group.Forget(key)
@@ -240,8 +276,8 @@ func (s *groupShard[V]) unlinkLocked(key string, c *call[V]) {
 	}
 }
 
-// drop tells the call of key, if there is one, that its result must not be
-// stored, lets nobody join it any more, and runs update before any other call
+// drop tells the calls of key, if there are any, that their results must not be
+// stored, lets nobody join them any more, and runs update before any other call
 // of the key can store something.
 func (g *Group[V]) drop(hash uint64, key string, update func()) {
 	s := g.shard(hash)
@@ -251,6 +287,7 @@ func (g *Group[V]) drop(hash uint64, key string, update func()) {
 	if c := s.calls[key]; c != nil {
 		s.unlinkLocked(key, c)
 	}
+	s.outdoLocked(key)
 	update()
 }
 
@@ -264,18 +301,25 @@ func (g *Group[V]) dropAll(update func()) {
 		for key, c := range s.calls {
 			s.unlinkLocked(key, c)
 		}
+		for key := range s.behind {
+			s.outdoLocked(key)
+		}
 	}
 	update()
 }
 
 // store runs put unless c was dropped, and says whether it did. No drop of the
-// key comes in between.
-func (g *Group[V]) store(hash uint64, c *call[V], put func()) bool {
+// key comes in between. Another call that is behind with the key stores nothing
+// after it.
+func (g *Group[V]) store(hash uint64, key string, c *call[V], put func()) bool {
 	s := g.shard(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !c.dropped {
 		s.writes++
+		if s.behind[key] != c {
+			s.outdoLocked(key)
+		}
 		put()
 	}
 	return !c.dropped
@@ -300,7 +344,8 @@ func (g *Group[V]) writes(hash uint64) uint64 {
 	return s.writes
 }
 
-// close refuses new calls, ends those under way and waits for their functions.
+// close refuses new calls, ends those under way and waits for their functions,
+// and for those that are behind.
 func (g *Group[V]) close() {
 	g.closed.Store(true)
 	for i := range g.shards {

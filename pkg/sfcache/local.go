@@ -80,46 +80,73 @@ type ready[V any] struct {
 
 // ready makes l ready.
 func (c *Cache[V]) ready(hash uint64, key string, l loaded[V]) *ready[V] {
-	r := &ready[V]{local: c.local != nil}
-	stale := c.cfg.Stale
-	if l.notFound != nil {
-		stale = 0
+	r := &ready[V]{}
+	if c.local != nil {
+		r = c.readyLocal(l)
 	}
 	if c.hold.max > 0 {
-		it := &item[V]{hash: hash, key: key, val: l.v, err: l.notFound}
-		now, fresh, end := c.clock.read(), l.left, l.left
-		if c.cfg.Hold.TTL > 0 {
-			fresh = min(fresh, c.spread(c.cfg.Hold.TTL))
-		}
-		if c.local == nil && c.remote == nil {
-			end = fresh
-		}
-		it.fresh = now + int64(fresh)
-		it.soon, it.dead = it.fresh, it.fresh+int64(stale)
-		it.cost = int64(unsafe.Sizeof(*it)) + int64(len(key)) + 16 // and its place in the table
-		if l.notFound == nil {
-			// The margin is before the value's own end: when only the hold's
-			// TTL is over, a byte tier has it.
-			it.soon = min(it.soon, now+int64(end-c.margin(l.cost)))
-			it.cost += c.cfg.Hold.Size(l.v)
-			if c.cfg.SharedCheck {
-				it.snapshot = c.copyOf(l.v)
-			}
-		}
-		r.item = it
+		r.item = c.item(hash, key, l)
 	}
-	if c.local != nil && l.ok {
+	return r
+}
+
+// item is l for the hold.
+func (c *Cache[V]) item(hash uint64, key string, l loaded[V]) *item[V] {
+	it := &item[V]{hash: hash, key: key, val: l.v, err: l.notFound}
+	now, fresh, end := c.clock.read(), l.left, l.left
+	if c.cfg.Hold.TTL > 0 {
+		fresh = min(fresh, c.spread(c.cfg.Hold.TTL))
+	}
+	if c.local == nil && c.remote == nil {
+		end = fresh
+	}
+	it.fresh = now + int64(fresh)
+	it.soon, it.dead = it.fresh, it.fresh+int64(c.stay(l))
+	it.cost = int64(unsafe.Sizeof(*it)) + int64(len(key)) + 16 // and its place in the table
+	if l.notFound == nil {
+		// The margin is before the value's own end: when only the hold's
+		// TTL is over, a byte tier has it.
+		it.soon = min(it.soon, now+int64(end-c.margin(l.cost)))
+		it.cost += c.cfg.Hold.Size(l.v)
+		if c.cfg.SharedCheck {
+			it.snapshot = c.copyOf(l.v)
+		}
+	}
+	return it
+}
+
+// stay is how long l may be served stale.
+func (c *Cache[V]) stay(l loaded[V]) time.Duration {
+	if l.notFound != nil {
+		return 0
+	}
+	return c.cfg.Stale
+}
+
+// readyLocal makes l ready for Local, which must be on.
+func (c *Cache[V]) readyLocal(l loaded[V]) *ready[V] {
+	r := &ready[V]{local: true}
+	if l.ok {
 		left := l.left
 		if c.cfg.Local.TTL > 0 {
 			left = min(left, c.spread(c.cfg.Local.TTL))
 		}
-		e := envelope{absent: l.notFound != nil, fresh: time.Now().Add(left), cost: l.cost}
-		r.bytes = append(e.append(make([]byte, 0, headerLen+len(l.payload)), len(l.payload)), l.payload...)
+		r.bytes = l.wrap(time.Now().Add(left))
 		// freecache takes whole seconds and calls 0 for ever; they are only for
 		// forgetting in the end, since the header has the time.
-		r.stay = int((left+stale)/time.Second) + 2
+		r.stay = int((left+c.stay(l))/time.Second) + 2
 	}
 	return r
+}
+
+// wrap is l's payload behind a header. It uses l.bytes, if that is there.
+func (l loaded[V]) wrap(fresh time.Time) []byte {
+	e := envelope{absent: l.notFound != nil, fresh: fresh, cost: l.cost}
+	if l.bytes != nil {
+		e.append(l.bytes[:0], len(l.payload))
+		return l.bytes
+	}
+	return append(e.append(make([]byte, 0, headerLen+len(l.payload)), len(l.payload)), l.payload...)
 }
 
 // putReady stores r. It runs under the lock of its key's flights.

@@ -206,7 +206,7 @@ func (k *batchKey[V]) settle(v V, err error) { k.settled, k.v, k.err = true, v, 
 func (b *batch[V]) run(ctx context.Context) {
 	c := b.c
 	for _, k := range b.keys { // another flight may have ended in between
-		if it := c.hold.get(k.hash, k.key); it != nil && c.clock.read() < it.fresh {
+		if it := c.loadedLately(k.hash, k.key); it != nil {
 			c.hits.add()
 			k.settle(it.val, it.err)
 		} else if c.local != nil {

@@ -65,7 +65,8 @@ func (b *batch[V]) storeMany(ctx context.Context, keys []*batchKey[V], vals map[
 			notFound = c.cfg.NotFound
 			c.notFound.Add(1)
 		}
-		at[i], results[i] = -1, c.loaded(k.key, v, notFound, took)
+		at[i], results[i] = -1, c.loaded(v, notFound, took)
+		c.encode(k.key, &results[i])
 		if k.token != "" {
 			at[i] = len(entries)
 			entries = append(entries, c.entry(&k.search, results[i]))

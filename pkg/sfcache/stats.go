@@ -36,7 +36,7 @@ type Stats struct {
 	HeldBytes  int64 // in the hold now, as Hold.Size counts
 	HeldValues int64 // in the hold now
 
-	Refused       int64 // loads stored nowhere, since the key was written meanwhile
+	Refused       int64 // loads not kept, since the key was written meanwhile
 	Leases        int64 // loads made as the one process that may
 	LeaseWaits    int64 // flights that waited for another process's load
 	RemoteErrors  int64 // calls of Remote that failed

@@ -16,8 +16,9 @@ func (c *Cache[V]) remoteKey(key string) string {
 	return c.cfg.Name + ":" + key
 }
 
-// remoteValue is what is stored of payload, and for how long.
-func (c *Cache[V]) remoteValue(payload []byte, absent bool, left, cost time.Duration) ([]byte, time.Duration) {
+// remoteValue is what is stored of l, and for how long.
+func (c *Cache[V]) remoteValue(l loaded[V]) ([]byte, time.Duration) {
+	absent, left, payload := l.notFound != nil, l.left, l.payload
 	if c.cfg.Raw {
 		if absent {
 			return nil, 0 // there is no way to say it
@@ -27,11 +28,11 @@ func (c *Cache[V]) remoteValue(payload []byte, absent bool, left, cost time.Dura
 		}
 		return payload, left
 	}
-	b := envelope{absent: absent, fresh: time.Now().Add(left), cost: cost}.append(make([]byte, 0, headerLen+len(payload)), len(payload))
+	b := l.wrap(time.Now().Add(left))
 	if !absent {
 		left += c.cfg.Stale
 	}
-	return append(b, payload...), max(left, time.Millisecond)
+	return b, max(left, time.Millisecond)
 }
 
 // ask is Remote.Fetch, guarded. It does not end with ctx: callers who are less
@@ -118,12 +119,12 @@ func (c *Cache[V]) watch(ctx context.Context) {
 			if !ok {
 				continue // another cache's
 			}
-			c.invalidations.Add(1)
 			hash := maphash.String(seed, key)
 			c.flights.drop(hash, key, func() {
 				c.dropLocal(hash, key)
 				c.writers.overtake(key)
 			})
+			c.invalidations.Add(1) // who sees the count finds nothing old
 		}
 	}
 	first := true // nothing was missed, but what was loaded before it listened is not trusted either

@@ -126,6 +126,7 @@ func TestLease(t *testing.T) {
 			wg.Wait()
 		})
 		wantLoads(t, src, 1)
+		synctest.Wait()
 		var leases, waits int64
 		for _, c := range caches {
 			s := c.Stats()

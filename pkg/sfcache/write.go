@@ -48,7 +48,7 @@ func (c *Cache[V]) Set(ctx context.Context, key string, v V) error {
 	l := loaded[V]{v: v, payload: payload, ok: encoded, left: c.spread(c.cfg.TTL), cost: c.meanLoad()}
 	if c.remote != nil {
 		e := Entry{Key: c.remoteKey(key)}
-		e.Value, e.Life = c.remoteValue(payload, false, l.left, l.cost)
+		e.Value, e.Life = c.remoteValue(l)
 		err = c.remote.write(ctx, func(ctx context.Context) error { return c.cfg.Remote.Set(ctx, e, c.id) })
 		c.remoteFailed(ctx, e.Key, err)
 	}
@@ -110,7 +110,8 @@ func (c *Cache[V]) Delete(ctx context.Context, keys ...string) error {
 
 // Refresh loads key with Config.Load now, whatever the tiers have, stores it
 // in all of them and returns it. The load starts after the call: a flight that
-// is under way is not joined, and its value is stored nowhere.
+// is under way is not joined, and its value is stored nowhere. Refresh returns
+// when every tier has the value.
 func (c *Cache[V]) Refresh(ctx context.Context, key string) (V, error) {
 	var zero V
 	if err := c.writable(ctx); err != nil {

@@ -89,6 +89,7 @@ func TestDeleteElsewhereDuringLoad(t *testing.T) {
 				t.Error(err)
 			}
 		})
+		synctest.Wait() // until Remote has refused it
 		if where := stored(a, cfg, m); got != "old" || where != nil {
 			t.Errorf("got %q, stored %q", got, where)
 		}
@@ -129,6 +130,7 @@ func TestDeleteDuringDecode(t *testing.T) {
 				codec, slow := slowCodec()
 				c := open(t, sfcache.Config[string]{TTL: time.Minute, Hold: hold, Local: local, Codec: codec, Load: src.load})
 				want(t, c, "k", "old")
+				synctest.Wait() // until Local has it
 				c.Unhold("k")
 				slow.Store(int64(100 * ms))
 				got := during(t, c, func() {
@@ -236,6 +238,7 @@ func TestSetOfWhatCannotBeEncoded(t *testing.T) {
 				want(t, c, "k", "bad") // the loader's value reaches callers and the hold
 				want(t, c, "k", "bad")
 				wantLoads(t, src, 1)
+				synctest.Wait()
 				if n := c.Stats().EncodeErrors; n != 2 {
 					t.Errorf("EncodeErrors is %d, want 2", n)
 				}

@@ -114,6 +114,7 @@ func TestWriteDuringLoad(t *testing.T) {
 					if n := <-got; n != 1 {
 						t.Errorf("who waited got %d, want what was loaded", n)
 					}
+					eventually(t, "the load is refused", func() bool { return cache.Stats().Refused > 0 })
 					if v, ok := cache.Peek("k"); ok && v.N == 1 {
 						t.Error("the cache holds what was loaded before the write")
 					}
@@ -124,6 +125,7 @@ func TestWriteDuringLoad(t *testing.T) {
 					if n := get(t, cache, "k"); n != 2 {
 						t.Errorf("the next Get got %d, want 2", n)
 					}
+					eventually(t, "it is in Redis", func() bool { return c.Exists(t.Context(), "items:k").Val() == 1 })
 					if n := get(t, open(t, sfredis.New(c, sfredis.Options{NoMessages: true}), sfcache.Config[item]{}), "k"); n != 2 {
 						t.Errorf("another process got %d from Redis, want 2", n)
 					}
@@ -251,6 +253,7 @@ func TestRaw(t *testing.T) {
 			t.Errorf("%s: %d, want %d", key, n, want)
 		}
 	}
+	eventually(t, "what was loaded is in Redis", func() bool { return c.Get(ctx, "junk").Val() == `{"n":100}` && c.Exists(ctx, "new").Val() == 1 })
 	slices.Sort(loaded)
 	if !slices.Equal(loaded, []string{"hash", "junk", "new"}) {
 		t.Errorf("loaded %q", loaded)

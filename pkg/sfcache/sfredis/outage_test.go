@@ -27,6 +27,7 @@ func TestSubscriberKilled(t *testing.T) {
 	silent := open(t, sfredis.New(c, sfredis.Options{NoMessages: true}), sfcache.Config[item]{})
 	for lost := 1; lost <= 3; lost++ {
 		old := get(t, cache, "k")
+		eventually(t, "it is in Redis", func() bool { return c.Exists(t.Context(), "items:k").Val() == 1 })
 		if err := silent.Set(t.Context(), "k", item{old + 1}); err != nil {
 			t.Fatal(err)
 		}
