@@ -30,8 +30,8 @@ lint: ## Run golangci-lint, go vet and the format check
 fmt: ## Format all Go files
 	$(TOOL) gofumpt -w $$(git ls-files '*.go')
 
-build: ## Build bin/profbot
-	go build -trimpath -o bin/profbot ./cmd/profbot
+build: ## Build bin/profbot, one static file
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/profbot ./cmd/profbot
 
 demo: ## Run the whole loop on this machine
 	go run ./cmd/profbot demo

@@ -25,6 +25,9 @@ type Change struct {
 	// encoding), as shares of the endpoint.
 	Before Share `json:"before"`
 	After  Share `json:"after"`
+	// WorkBefore and WorkAfter are the same work as shares of the process.
+	WorkBefore Share `json:"work_before"`
+	WorkAfter  Share `json:"work_after"`
 	// CPUBefore and CPUAfter are the endpoint's shares of the process.
 	CPUBefore Share   `json:"cpu_before"`
 	CPUAfter  Share   `json:"cpu_after"`
@@ -37,11 +40,16 @@ type Outcome string
 // Outcomes of a change. Fixed and Better are significant at the 5 % level
 // (two-proportion z test).
 const (
-	OutcomeFixed  Outcome = "fixed"                // significantly less, and the whole interval below the rule's limit
-	OutcomeBetter Outcome = "better, and not gone" // significantly less, and perhaps still above it
+	// OutcomeFixed: significantly less, and either the whole interval is below
+	// the limit of the rule, or the work takes so little of the process's CPU
+	// that it would not be judged. The latter is what a good fix leaves: an
+	// endpoint with hardly any samples.
+	OutcomeFixed  Outcome = "fixed"
+	OutcomeBetter Outcome = "better, and not gone" // significantly less, and perhaps still above the limits
 	OutcomeSame   Outcome = "no significant change"
-	OutcomeWorse  Outcome = "worse"    // significantly more
-	OutcomeUnseen Outcome = "not seen" // too few samples after: no traffic, or hardly any CPU
+	OutcomeWorse  Outcome = "worse"                  // significantly more
+	OutcomeFew    Outcome = "too few samples to say" // seen after, and hardly
+	OutcomeUnseen Outcome = "not seen"               // no sample after: there may have been no traffic
 )
 
 // minCompared is how many samples an endpoint needs after a change before
@@ -64,6 +72,7 @@ func Compare(before, after *Report, th Thresholds) Comparison {
 		if was.Verdict.Rule == RuleEncode {
 			ch.Before, ch.After = was.Encode, is.Encode
 		}
+		ch.WorkBefore, ch.WorkAfter = share(ch.Before.Samples, before.Samples), share(ch.After.Samples, after.Samples)
 		ch.Outcome = outcome(ch, th)
 		c.Endpoints = append(c.Endpoints, ch)
 	}
@@ -73,8 +82,12 @@ func Compare(before, after *Report, th Thresholds) Comparison {
 func outcome(ch Change, th Thresholds) Outcome {
 	z := twoProportions(ch.Before, ch.After)
 	switch {
-	case ch.After.Of < minCompared:
+	case ch.After.Of == 0:
 		return OutcomeUnseen
+	case twoProportions(ch.WorkBefore, ch.WorkAfter) >= z95 && ch.WorkAfter.High < th.MinShare:
+		return OutcomeFixed
+	case ch.After.Of < minCompared:
+		return OutcomeFew
 	case z >= z95 && ch.After.High < th.Dominated:
 		return OutcomeFixed
 	case z >= z95:
@@ -129,7 +142,7 @@ func (c Comparison) Headline() string {
 	var parts []string
 	for _, ch := range c.Endpoints[:min(len(c.Endpoints), most)] {
 		part := fmt.Sprintf("%s %s → %s", ch.Name, percent(ch.Before.Part), percent(ch.After.Part))
-		if ch.Outcome == OutcomeUnseen {
+		if ch.Outcome == OutcomeUnseen || ch.Outcome == OutcomeFew {
 			part = fmt.Sprintf("%s %s → %s", ch.Name, percent(ch.Before.Part), ch.Outcome)
 		} else if ch.Outcome != OutcomeFixed {
 			part += fmt.Sprintf(" (%s)", ch.Outcome)

@@ -20,10 +20,11 @@ func TestCompare(t *testing.T) {
 		line   string
 	}{
 		{"gone", before, decoding("GET /list", 2, 80, 300, RuleNone), OutcomeFixed, "GET /list 90 % → 2.5 %"},
-		{"less, and perhaps still too much", before, decoding("GET /list", 6, 40, 300, RuleNone), OutcomeBetter, "GET /list 90 % → 15 % (better, and not gone)"},
+		{"hardly any CPU left", before, decoding("GET /list", 1, 7, 300, RuleNone), OutcomeFixed, "GET /list 90 % → 14 %"},
+		{"less, and perhaps still too much", before, decoding("GET /list", 12, 60, 300, RuleNone), OutcomeBetter, "GET /list 90 % → 20 % (better, and not gone)"},
 		{"as before", before, decoding("GET /list", 88, 100, 300, RuleCacheDecode), OutcomeSame, "GET /list 90 % → 88 % (no significant change)"},
 		{"more", decoding("GET /list", 120, 200, 600, RuleCacheDecode), decoding("GET /list", 180, 200, 600, RuleCacheDecode), OutcomeWorse, "GET /list 60 % → 90 % (worse)"},
-		{"hardly any samples", before, decoding("GET /list", 0, 11, 300, RuleNone), OutcomeUnseen, "GET /list 90 % → not seen"},
+		{"hardly any samples at all", before, decoding("GET /list", 2, 3, 5, RuleNone), OutcomeFew, "GET /list 90 % → too few samples to say"},
 		{"no traffic", before, &Report{Samples: 300}, OutcomeUnseen, "GET /list 90 % → not seen"},
 		{"another name", before, decoding("GET /other", 2, 80, 300, RuleNone), OutcomeUnseen, "GET /list 90 % → not seen"},
 		{"encoding is what was flagged", decoding("GET /list", 20, 200, 600, RuleEncode), decoding("GET /list", 190, 200, 600, RuleNone), OutcomeFixed, "GET /list 90 % → 5.0 %"},

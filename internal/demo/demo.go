@@ -274,7 +274,7 @@ func (d *demo) untilHot(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		loads := d.fleet.Loads()
-		d.Progress("", fmt.Sprintf("%s uses %.2f cores", hot, loads[hot]))
+		d.Progress("", fmt.Sprintf("%s uses %.2f cores for %.0f requests a second (means of the last 5 s)", hot, loads[hot], d.load.Rates()[hot]))
 		if loads[hot] >= 0.45 {
 			return nil
 		}
