@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"html/template"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/profbot/profbot/internal/analysis"
 	"github.com/profbot/profbot/internal/incident"
 )
 
@@ -49,7 +51,17 @@ func TestVerify(t *testing.T) {
 	if d := cmp.Diff([]string{done + " for deploy", done + " for ", done + " for nothing"}, s.asked); d != "" {
 		t.Errorf("asked for (-want +got):\n%s", d)
 	}
-	if page := s.get(t, "/").Body.String(); !strings.Contains(page, `action="api/incidents/`+done+`/verify"`) || strings.Contains(page, `action="api/incidents/`+open) {
-		t.Errorf("the buttons are wrong: %s", page)
+	// The button stands where there is something to verify.
+	flagged := s.accept(t, incident.Alert{ID: "flagged", Key: incident.Key{Service: "shop", Monitor: "3"}})
+	rep := &analysis.Report{Service: "shop", Endpoints: []analysis.Endpoint{{Name: "GET /list", Verdict: analysis.Verdict{Flagged: true}}}}
+	s.finish(t, flagged, rep)
+	page := s.get(t, "/").Body.String()
+	for id, want := range map[string]bool{flagged: true, done: false, open: false} {
+		if got := strings.Contains(page, `action="api/incidents/`+id+`/verify"`); got != want {
+			t.Errorf("button of incident %s: %v, want %v\n%s", id, got, want, page)
+		}
+	}
+	if !strings.Contains(page, "not all of it told") || !strings.Contains(page, template.HTMLEscapeString(rep.Headline())) {
+		t.Errorf("the page does not say what was found, or that nobody was told:\n%s", page)
 	}
 }

@@ -46,6 +46,7 @@ type Store interface {
 	Incidents(ctx context.Context, limit int) ([]incident.Incident, error)
 	Captures(ctx context.Context, id string) ([]incident.Capture, error)
 	Report(ctx context.Context, id string) (*analysis.Report, error)
+	Untold(ctx context.Context) (map[string]bool, error)
 	Blob(id, name string) ([]byte, error)
 	Ping(ctx context.Context) error
 }
@@ -230,13 +231,28 @@ func (h *Handler) index(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	untold, err := h.Store.Untold(r.Context())
+	if err != nil {
+		return err
+	}
 	type row struct {
 		incident.Incident
-		Link string
+		Link     string
+		Headline string // of the report; "" while there is none
+		Flagged  bool   // there is a fix that could be verified
+		Untold   bool   // the thread does not say all of this yet
 	}
 	rows := make([]row, len(incidents))
 	for i, inc := range incidents {
-		rows[i] = row{inc, "r/" + h.token(inc.ID, h.Now().Add(h.LinkLife)) + "/"}
+		rows[i] = row{Incident: inc, Link: "r/" + h.token(inc.ID, h.Now().Add(h.LinkLife)) + "/", Untold: untold[inc.ID] && inc.Status.Final()}
+		rep, err := h.Store.Report(r.Context(), inc.ID)
+		if errors.Is(err, incident.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		rows[i].Headline, rows[i].Flagged = rep.Headline(), len(rep.Flagged()) > 0
 	}
 	return h.render(w, "index.html", map[string]any{"Incidents": rows, "Alerts": alerts})
 }
