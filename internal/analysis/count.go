@@ -150,10 +150,18 @@ func (c *counts) inside(goroutines []*stack) {
 	}
 }
 
+// minBackground is the share of the CPU below which a background goroutine is
+// no row of its own: a ticker seen in one sample would stand among endpoints.
+const minBackground = 0.01
+
 // finish writes the numbers into the report.
 func (c *counts) finish(th Thresholds) {
 	r := c.rep
 	for e, n := range c.ends {
+		if e.how == "goroutine" && float64(n.total) < minBackground*float64(r.Samples) {
+			c.other["(background) small background goroutines"] += n.total
+			continue
+		}
 		out := Endpoint{
 			Name: e.name, How: e.how, Share: share(n.total, r.Samples),
 			Decode: share(n.decode, n.total), Encode: share(n.encode, n.total), Compress: share(n.compress, n.total),

@@ -96,13 +96,13 @@ func judgeDecode(e Endpoint, inside int64, th Thresholds) Verdict {
 		v.Why += fmt.Sprintf("; the garbage of decoding adds %s of the service's CPU", percent(e.DecodeGC))
 	}
 	v.Why += "."
-	v.Next = fmt.Sprintf("Put load and decode at %s behind one pkg/sfcache flight, so that concurrent callers share one load and one decoded value.", where(c))
+	v.Next = fmt.Sprintf("At %s, replace the read and the decode by one Get of sfcache (github.com/profbot/profbot/pkg/sfcache): callers who come together share one load and one decoded value.", where(c))
 	if inside >= 2 {
 		// A flight saves what overlaps: with k callers inside, all of one key,
 		// k-1 of k decodes go.
-		v.Next += fmt.Sprintf(" %d requests were inside it at one moment: a flight alone saves at most %s of the decodes, a short hold more.", inside, percent(1-1/float64(inside)))
+		v.Next += fmt.Sprintf(" %d requests were inside it at one moment: sharing in flight alone saves at most %s of the decodes; its hold, which keeps the decoded value for a moment, saves more.", inside, percent(1-1/float64(inside)))
 	} else {
-		v.Next += " In-flight sharing saves what overlaps; a short hold of the decoded value saves more."
+		v.Next += " Sharing in flight saves what overlaps; its hold, which keeps the decoded value for a moment, saves more."
 	}
 	return v
 }
