@@ -9,9 +9,9 @@ browser=
 for b in chromium chromium-browser google-chrome chrome; do
 	if command -v "$b" >/dev/null 2>&1; then browser=$b; break; fi
 done
-[ -n "$browser" ] || { echo "pictures: no Chromium was found: make setup"; exit 1; }
+[ -n "$browser" ] || { echo "pictures: no Chromium was found: sh scripts/setup.sh installs it"; exit 1; }
 go run ./cmd/profbot demo --out "$out/demo"
 cp "$out/demo/flame.png" docs/flame.png
 cp "$out/demo/flame-after.png" docs/flame-after.png
 "$browser" --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync \
-	--user-data-dir="$out/browser" --hide-scrollbars --window-size=1400,2940 --screenshot="$PWD/docs/thread.png" "file://$out/demo/thread.html" 2>/dev/null
+	--user-data-dir="$out/browser" --hide-scrollbars --window-size=1400,3060 --screenshot="$PWD/docs/thread.png" "file://$out/demo/thread.html" 2>/dev/null

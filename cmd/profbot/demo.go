@@ -73,11 +73,11 @@ func (c *demoCmd) show(w io.Writer, r demo.Result) {
 		c.Out, demo.FilePicture, c.Out, demo.FileFlame, demo.FilePictureAfter, demo.FileFlameAfter)
 	fmt.Fprintf(w, "Slack thread  %s/%s, %s/%s\n", c.Out, demo.FilePage, c.Out, demo.FileThread)
 	fmt.Fprintf(w, "Profiles      %s/profiles  (try: profbot analyze %s/profiles/*.cpu.pb.gz)\n", c.Out, c.Out)
-	live := "while it runs"
-	if !c.Keep {
-		live = "while it ran; --keep leaves it running"
+	if c.Keep {
+		fmt.Fprintf(w, "Pages         %s (the thread) and %s (the report), while it runs\n", r.PageURL, r.ReportURL)
+	} else {
+		fmt.Fprintf(w, "Pages         were at %s (the thread) while it ran; --keep leaves it running\n", r.PageURL)
 	}
-	fmt.Fprintf(w, "Pages         %s (the thread) and %s (the report), %s\n", r.PageURL, r.ReportURL, live)
 }
 
 // showProof prints what the fix changed.

@@ -130,18 +130,19 @@ func TestPage(t *testing.T) {
 		u := slackbot.Update{
 			Incident: incident.Incident{ID: rand.Text(), Status: incident.StatusDone, Alert: incident.Alert{Key: incident.Key{Service: "live-api"}}},
 			Report:   &analysis.Report{Service: "live-api"}, Picture: onePixel(t),
+			ReportURL: "http://127.0.0.1:1/r/AB-_c/", FlameURL: "http://127.0.0.1:1/r/AB-_c/flame.html",
 		}
 		if err := bot.Publish(t.Context(), memory{}, u); err != nil {
 			t.Fatal(err)
 		}
 	}
 	page := string((&demo{slack: s}).page(t.Context()))
-	for _, want := range []string{"<style>", `src="` + FilePicture + `"`, `href="` + FilePicture + `"`, `src="` + FilePictureAfter + `"`} {
+	for _, want := range []string{"<style>", `src="` + FilePicture + `"`, `href="` + FilePicture + `"`, `src="` + FilePictureAfter + `"`, `href="` + FileReport + `"`, `href="` + FileReportAfter + `"`, `href="` + FileFlame + `"`, `href="` + FileFlameAfter + `"`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in the page", want)
 		}
 	}
-	for _, bad := range []string{"files/", "page.css", "page.js", "<script"} {
+	for _, bad := range []string{"files/", "page.css", "page.js", "<script", "127.0.0.1"} {
 		if strings.Contains(page, bad) {
 			t.Errorf("%q in the page", bad)
 		}

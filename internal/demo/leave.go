@@ -107,6 +107,7 @@ func (d *demo) leave(ctx context.Context) error {
 
 var (
 	pageFile   = regexp.MustCompile(`(src|href)="files/[^"]*"`)
+	pageReport = regexp.MustCompile(`href="[^"]*/r/[^"/]*/(flame\.html)?"`)
 	pageScript = regexp.MustCompile(`<script[^>]*></script>\n?`)
 )
 
@@ -122,6 +123,17 @@ func (d *demo) page(ctx context.Context) []byte {
 	style := append(append([]byte("<style>\n"), get("/page.css")...), "</style>"...)
 	page := bytes.Replace(get("/"), []byte(`<link rel="stylesheet" href="page.css">`), style, 1)
 	page = pageScript.ReplaceAll(page, nil)
+	// What was linked is beside it too: first before the fix, then after it.
+	seen := map[bool]int{}
+	page = pageReport.ReplaceAllFunc(page, func(ref []byte) []byte {
+		flame := bytes.HasSuffix(ref, []byte(`flame.html"`))
+		names := []string{FileReport, FileReportAfter}
+		if flame {
+			names = []string{FileFlame, FileFlameAfter}
+		}
+		seen[flame]++
+		return []byte(`href="` + names[min(seen[flame], len(names))-1] + `"`)
+	})
 	names := map[string]string{} // by what the page calls the file
 	return pageFile.ReplaceAllFunc(page, func(ref []byte) []byte {
 		attribute, file, _ := strings.Cut(string(ref), "=")
