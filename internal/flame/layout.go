@@ -59,7 +59,8 @@ func layout(root *analysis.Node, minTotal int64) []box {
 
 // collapse follows a run of library frames that hand nearly everything on: the
 // router's dispatch and the middleware of a framework, which take half the
-// rows of a picture and say nothing. Runs of fewer than three stay as they are.
+// rows of a picture and say nothing. A run is of one category, because a box
+// has one colour. Runs of fewer than three stay as they are.
 func collapse(n *analysis.Node, row int) (last *analysis.Node, depth int) {
 	last, depth = n, 1
 	if row == 0 || !boilerplate(n) {
@@ -67,7 +68,7 @@ func collapse(n *analysis.Node, row int) (last *analysis.Node, depth int) {
 	}
 	for len(last.Children) > 0 {
 		c := last.Children[0]
-		if !boilerplate(c) || c.Endpoint != n.Endpoint || c.Total*100 < last.Total*98 || c.Total > last.Total {
+		if c.Category != n.Category || c.Endpoint != n.Endpoint || c.Total*100 < last.Total*98 || c.Total > last.Total {
 			break
 		}
 		last, depth = c, depth+1

@@ -30,6 +30,9 @@ const (
 	legendFont = 20
 	minWidth   = 400
 	minHeight  = 240
+	// outlineLeast is the narrowest box that gets an outline: a narrower one
+	// would be all ink and read as a bar.
+	outlineLeast = 8
 )
 
 var (
@@ -139,7 +142,10 @@ func (p *picture) inner() int { return p.width - 2*margin }
 
 func (p *picture) draw(maxHeight int) *image.Paletted {
 	const lineHeight = titleFont + 8
-	bandHeight := 18 + lineHeight*len(p.lines) + smallFont + 22
+	bandHeight := 18 + lineHeight*len(p.lines) + 10
+	if p.opt.Subtitle != "" {
+		bandHeight += smallFont + 12
+	}
 	entries, legendRows := p.legendEntries()
 	top := bandHeight + 10 + legendRows*30 + 6
 
@@ -165,6 +171,7 @@ func (p *picture) draw(maxHeight int) *image.Paletted {
 	}
 	draw(img, p.small, margin, y-titleFont+smallFont+12, fit(p.small, p.opt.Subtitle, p.inner()), band)
 
+	draw(img, p.legend, margin, bandHeight+10+21, legendLead, paper)
 	for _, e := range entries {
 		x, y := margin+e.x, bandHeight+10+e.row*30
 		fill(img, image.Rect(x, y+4, x+22, y+24), lookOf(e.category)*shades)
@@ -178,7 +185,9 @@ func (p *picture) draw(maxHeight int) *image.Paletted {
 	// Outlines last, so that no neighbour covers them.
 	for _, b := range p.boxes {
 		if b.row < room && b.first && slices.Contains(p.opt.Highlight, b.node.Endpoint) {
-			outline(img, p.rect(b, top).Inset(-1))
+			if r := p.rect(b, top); r.Dx() >= outlineLeast {
+				outline(img, r.Inset(-1))
+			}
 		}
 	}
 	if cut > 0 {
@@ -243,21 +252,36 @@ type legendEntry struct {
 	x, row   int
 }
 
-// legendEntries lists the categories in the picture with the share of samples
-// that end in each, in the fixed order, wrapped into rows.
+// legendLead says what the legend's shares are of: those of the title and the
+// boxes include what a frame calls.
+const legendLead = "own time:"
+
+// legendEntries lists the categories of the boxes, and those that samples end
+// in, with the share that ends in each, in the fixed order, wrapped into rows.
 func (p *picture) legendEntries() (out []legendEntry, rows int) {
-	self := map[analysis.Category]int64{}
+	self, drawn := map[analysis.Category]int64{}, map[int]bool{}
 	walk(p.t.Root, func(n *analysis.Node) { self[n.Category] += max(0, n.Self) })
-	x := 0
+	for _, b := range p.boxes {
+		if b.row > 0 { // the root has a colour of its own
+			drawn[lookOf(b.node.Category)] = true
+		}
+	}
+	lead := measure(p.legend, legendLead) + 18
+	x := lead
 	rows = 1
-	for _, l := range looks {
-		if self[l.category] == 0 {
+	for i, l := range looks {
+		own := self[l.category]
+		if own == 0 && !drawn[i] {
 			continue
 		}
-		text := fmt.Sprintf("%s %.0f%%", l.label, 100*float64(self[l.category])/float64(p.t.Root.Total))
+		share := fmt.Sprintf("%.0f%%", 100*float64(own)/float64(p.t.Root.Total))
+		if share == "0%" && own > 0 {
+			share = "<1%"
+		}
+		text := l.label + " " + share
 		need := 30 + measure(p.legend, text) + 26
-		if x+need > p.inner() && x > 0 {
-			x, rows = 0, rows+1
+		if x+need > p.inner() && x > lead {
+			x, rows = lead, rows+1
 		}
 		out = append(out, legendEntry{l.category, text, x, rows - 1})
 		x += need

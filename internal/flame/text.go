@@ -3,6 +3,7 @@ package flame
 import (
 	"fmt"
 	"image"
+	"strings"
 	"sync"
 
 	"golang.org/x/image/font"
@@ -64,7 +65,7 @@ func fit(face font.Face, s string, width int) string {
 	return s[:used] + dots
 }
 
-// wrap breaks s at spaces into at most two lines; the second is shortened.
+// wrap breaks s at spaces, but not between a number and its %, into at most two lines; the second is shortened.
 // whole reports that nothing was.
 func wrap(face font.Face, s string, width int) (lines []string, whole bool) {
 	if measure(face, s) <= width {
@@ -72,7 +73,7 @@ func wrap(face font.Face, s string, width int) (lines []string, whole bool) {
 	}
 	cut := 0
 	for i, r := range s {
-		if r == ' ' {
+		if r == ' ' && !strings.HasPrefix(s[i+1:], "%") {
 			if measure(face, s[:i]) > width {
 				break
 			}
