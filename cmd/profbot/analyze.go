@@ -63,7 +63,7 @@ func (c *analyzeCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	opt := flame.Options{Title: res.Report.Headline(), Subtitle: c.Service}
+	opt := flame.Options{Title: res.Report.Headline(), Subtitle: subtitle(res.Report)}
 	for _, e := range res.Report.Flagged() {
 		opt.Highlight = append(opt.Highlight, e.Name)
 	}
@@ -87,6 +87,27 @@ func (c *analyzeCmd) Run(ctx context.Context, s streams) error {
 		return nil // the text would spoil it
 	}
 	return analysis.WriteText(s.out, res.Report)
+}
+
+// subtitle says under a picture's title what was read: service, pods or files,
+// the longest window and the samples of all.
+func subtitle(r *analysis.Report) string {
+	const named = 3 // more do not fit a line
+	var parts, pods []string
+	if r.Service != "" {
+		parts = append(parts, r.Service)
+	}
+	for _, p := range r.Pods {
+		pods = append(pods, p.Name)
+	}
+	if len(pods) > named {
+		pods = append(pods[:named-1], fmt.Sprintf("%d more", len(pods)-named+1))
+	}
+	parts = append(parts, pods...)
+	if window := r.Window.Round(time.Second); window > 0 {
+		parts = append(parts, window.String()+" of CPU profile")
+	}
+	return strings.Join(append(parts, fmt.Sprintf("%d samples", r.Samples)), ", ")
 }
 
 // distinguish gives pods of the same name different ones: files their path as

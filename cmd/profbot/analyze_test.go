@@ -5,7 +5,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/profbot/profbot/internal/analysis"
 	"github.com/profbot/profbot/internal/collector/pproftest"
 )
 
@@ -29,6 +31,23 @@ func TestAnalyzeAddress(t *testing.T) {
 		}
 		if !strings.Contains(errs.String(), "for 1s") {
 			t.Errorf("%s: the address asks for one second: %s", tail, &errs)
+		}
+	}
+}
+
+// TestSubtitle names few pods and counts many.
+func TestSubtitle(t *testing.T) {
+	pods := []analysis.Pod{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "d"}}
+	for _, tc := range []struct {
+		report analysis.Report
+		want   string
+	}{
+		{analysis.Report{Pods: pods[:1], Samples: 12, Window: 9 * time.Second}, "a, 9s of CPU profile, 12 samples"},
+		{analysis.Report{Pods: pods[:3], Samples: 12, Service: "live-api"}, "live-api, a, b, c, 12 samples"},
+		{analysis.Report{Pods: pods, Samples: 12, Window: 30 * time.Second}, "a, b, 2 more, 30s of CPU profile, 12 samples"},
+	} {
+		if got := subtitle(&tc.report); got != tc.want {
+			t.Errorf("got %q, want %q", got, tc.want)
 		}
 	}
 }
