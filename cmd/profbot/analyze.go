@@ -3,15 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,14 +21,15 @@ import (
 )
 
 type analyzeCmd struct {
-	Inputs    []string      `arg:"" name:"FILE|URL" help:"CPU profiles, gzipped or not (- is standard input), or addresses of pprof endpoints such as http://10.1.2.3:6060/debug/pprof. Several are taken as pods of one service."`
-	Window    time.Duration `help:"How long to sample an address that has no ?seconds=N of its own." default:"30s"`
-	Service   string        `help:"Name to put on the report."`
-	AppPrefix []string      `help:"Package prefix of the application, when the guess is wrong." placeholder:"example.com/shop"`
-	PNG       string        `help:"Write the flame graph as a picture to this file; - is standard output." placeholder:"FILE"`
-	HTML      string        `help:"Write the interactive flame graph to this file; - is standard output." placeholder:"FILE"`
-	JSON      string        `help:"Write the report as JSON to this file; - is standard output." placeholder:"FILE"`
-	MaxRaw    int64         `help:"Refuse profiles above this many decompressed bytes." default:"268435456"`
+	Inputs     []string      `arg:"" name:"FILE|FOLDER|URL" help:"CPU profiles, gzipped or not (- is standard input), folders of *.cpu.pb.gz, or addresses of pprof endpoints such as http://10.1.2.3:6060/debug/pprof. Several are taken as pods of one service."`
+	Window     time.Duration `help:"How long to sample an address that has no ?seconds=N of its own." default:"30s"`
+	Service    string        `help:"Name to put on the report."`
+	MinSamples int64         `help:"Judge endpoints with this many samples or more." default:"100" placeholder:"N"`
+	AppPrefix  []string      `help:"Package prefix of the application, when the guess is wrong." placeholder:"example.com/shop"`
+	PNG        string        `help:"Write the flame graph as a picture to this file; - is standard output." placeholder:"FILE"`
+	HTML       string        `help:"Write the interactive flame graph to this file; - is standard output." placeholder:"FILE"`
+	JSON       string        `help:"Write the report as JSON to this file; - is standard output." placeholder:"FILE"`
+	MaxRaw     int64         `help:"Refuse profiles above this many decompressed bytes." default:"268435456"`
 }
 
 func (c *analyzeCmd) Run(ctx context.Context, s streams) error {
@@ -50,16 +48,25 @@ func (c *analyzeCmd) Run(ctx context.Context, s streams) error {
 	if c.MaxRaw < 1 {
 		return fmt.Errorf("--max-raw=%d: no profile is that small", c.MaxRaw)
 	}
+	if c.MinSamples < 1 {
+		return fmt.Errorf("--min-samples=%d: a verdict needs 1 at least", c.MinSamples)
+	}
 	var pods []analysis.PodProfiles
-	for _, in := range c.Inputs {
+	inputs, err := expand(c.Inputs)
+	if err != nil {
+		return err
+	}
+	for _, in := range inputs {
 		pod, err := c.load(ctx, s, in)
 		if err != nil {
 			return err
 		}
 		pods = append(pods, pod)
 	}
-	distinguish(pods, c.Inputs)
-	res, err := analysis.Analyze(pods, analysis.Options{Service: c.Service, AppPrefixes: c.AppPrefix})
+	distinguish(pods, inputs)
+	res, err := analysis.Analyze(pods, analysis.Options{
+		Service: c.Service, AppPrefixes: c.AppPrefix, Thresholds: analysis.Thresholds{MinSamples: c.MinSamples},
+	})
 	if err != nil {
 		return err
 	}
@@ -153,10 +160,6 @@ func writeOutput(name string, stdout io.Writer, write func(io.Writer) error) err
 	return os.WriteFile(name, b.Bytes(), 0o644)
 }
 
-func isURL(in string) bool {
-	return strings.HasPrefix(in, "http://") || strings.HasPrefix(in, "https://")
-}
-
 // load reads one input: a file, standard input, or a running process.
 func (c *analyzeCmd) load(ctx context.Context, s streams, in string) (analysis.PodProfiles, error) {
 	if isURL(in) {
@@ -167,12 +170,14 @@ func (c *analyzeCmd) load(ctx context.Context, s streams, in string) (analysis.P
 	if in == "-" {
 		data, err = io.ReadAll(io.LimitReader(s.in, c.MaxRaw+1)) // Parse refuses the byte over the limit
 	} else {
-		data, err = readFile(in, c.MaxRaw)
+		if data, err = readFile(in, c.MaxRaw); err != nil {
+			err = openFault(in, err)
+		}
 	}
 	if err != nil {
 		return analysis.PodProfiles{}, err
 	}
-	p, err := analysis.Parse(data, c.MaxRaw)
+	p, err := parseCPU(data, c.MaxRaw)
 	if err != nil {
 		return analysis.PodProfiles{}, fmt.Errorf("%s: %w", in, err)
 	}
@@ -223,39 +228,4 @@ func (c *analyzeCmd) pull(ctx context.Context, s streams, addr string) (analysis
 		}
 	}
 	return pod, nil
-}
-
-// targetOf makes a target of the address that a person gave: a process
-// ("http://host:6060"), its pprof index, or one of the profiles below it. An
-// address that says for how many seconds to sample is believed, as go tool
-// pprof does; window is for the others.
-func targetOf(addr string, window time.Duration) (incident.Target, time.Duration, error) {
-	u, err := url.Parse(addr)
-	if err != nil || u.Host == "" {
-		// Not quoted: it may hold a password.
-		return incident.Target{}, 0, errors.New("this is no address such as http://10.1.2.3:6060/debug/pprof")
-	}
-	if s := u.Query().Get("seconds"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 31)
-		if err != nil || n == 0 {
-			return incident.Target{}, 0, fmt.Errorf("seconds=%s in the address of %s: want a whole number from 1", s, u.Host)
-		}
-		window = time.Duration(n) * time.Second
-	}
-	t := incident.Target{Service: u.Host, Pod: u.Host}
-	if u.User != nil {
-		password, _ := u.User.Password()
-		t.Authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
-		u.User = nil
-	}
-	u.RawQuery, u.Fragment = "", ""
-	u.Path = strings.TrimRight(u.Path, "/")
-	for _, name := range []string{"/profile", "/allocs", "/heap", "/goroutine"} {
-		u.Path = strings.TrimSuffix(u.Path, name)
-	}
-	if u.Path == "" {
-		u.Path = "/debug/pprof"
-	}
-	t.URL = u.String()
-	return t, window, nil
 }

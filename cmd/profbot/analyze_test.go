@@ -18,7 +18,7 @@ func TestAnalyzeAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, tail := range []string{"/profile?seconds=1", "/profile?seconds=1&debug=0", "/allocs?seconds=1"} {
+	for _, tail := range []string{"/profile?seconds=1", "/profile?seconds=1&debug=0", "?seconds=1", "/?seconds=1"} {
 		pod := pproftest.New()
 		defer pod.Close()
 		pod.ServeCPU(cpu)
@@ -31,6 +31,20 @@ func TestAnalyzeAddress(t *testing.T) {
 		}
 		if !strings.Contains(errs.String(), "for 1s") {
 			t.Errorf("%s: the address asks for one second: %s", tail, &errs)
+		}
+	}
+}
+
+// TestAnalyzeAddressOfAnotherProfile wants no CPU sampling in place of what was
+// asked for.
+func TestAnalyzeAddressOfAnotherProfile(t *testing.T) {
+	for addr, want := range map[string]string{
+		"http://h:6060/debug/pprof/heap":                "http://h:6060/debug/pprof/heap is not a CPU profile: give http://h:6060/debug/pprof or http://h:6060/debug/pprof/profile",
+		"http://me:hunter2@h/x/pprof/goroutine?debug=2": "http://h/x/pprof/goroutine is not a CPU profile: give http://h/x/pprof or http://h/x/pprof/profile",
+		"http://h/trace/":                               "http://h/trace is not a CPU profile: give http://h/debug/pprof or http://h/debug/pprof/profile",
+	} {
+		if _, _, err := targetOf(addr, time.Second); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", addr, err)
 		}
 	}
 }

@@ -23,11 +23,16 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
-			corpus, err := os.ReadFile("../../internal/analysis/testdata/corpus/only-live-std.cpu.pb.gz")
-			if err != nil {
-				return err
+			for name, kind := range map[string]string{"cpu.pb.gz": "cpu", "allocs.pb.gz": "allocs0"} {
+				data, err := os.ReadFile("../../internal/analysis/testdata/corpus/only-live-std." + kind + ".pb.gz")
+				if err != nil {
+					return err
+				}
+				if err := os.WriteFile(e.WorkDir+"/"+name, data, 0o644); err != nil {
+					return err
+				}
 			}
-			return os.WriteFile(e.WorkDir+"/cpu.pb.gz", corpus, 0o644)
+			return nil
 		},
 	})
 }
