@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/profbot/profbot/internal/incident"
 	"github.com/profbot/profbot/internal/webhook"
 )
 
 type triggerCmd struct {
-	Service    string `help:"Service tag of the alert." required:"" placeholder:"live-api"`
+	Service    string `help:"Service tag of the alert." required:"" placeholder:"NAME"`
 	Env        string `help:"Env tag of the alert." default:"prod"`
 	Pod        string `help:"Pod that the alert names; none by default, so that profbot chooses."`
 	Namespace  string `help:"Kubernetes namespace of the alert."`
@@ -72,17 +74,25 @@ func (c *triggerCmd) Run(ctx context.Context, s streams) error {
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
 		return errors.New("the token was refused: give one of webhook.tokens with --token or PROFBOT_WEBHOOK_TOKEN")
+	case resp.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("%s is not profbot's public listener: give the address of listen.public with --url or PROFBOT_URL", c.URL)
 	case resp.StatusCode >= 300:
 		return &exitError{code: 1}
 	}
-	switch c.Transition {
-	case "triggered", "re-triggered", "warn":
-		address := ""
-		if c.URL != defaultURL {
-			address = " --url=" + c.URL
-		}
-		fmt.Fprintf(s.out, "end it with: profbot trigger --service=%s --env=%s --monitor=%s --transition=recovered --cycle=%s%s\n", c.Service, c.Env, c.Monitor, cycle, address)
+	// Only a capture can be ended: an alert in its cool-down, say, is recorded
+	// alone. An answer that is no receipt has no action.
+	var receipt incident.Receipt
+	if err := json.Unmarshal(body, &receipt); err != nil || receipt.Action != incident.ActionCapture {
+		return nil //nolint:nilerr // what is at the address accepted the alert, and its answer is printed
 	}
+	address, token := "", ""
+	if c.URL != defaultURL {
+		address = " --url=" + c.URL
+	}
+	if c.Token != "" {
+		token = " (with the same --token)" // in words: it is a secret
+	}
+	fmt.Fprintf(s.out, "end it with%s: profbot trigger --service=%s --env=%s --monitor=%s --transition=recovered --cycle=%s%s\n", token, c.Service, c.Env, c.Monitor, cycle, address)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -41,19 +42,35 @@ func TestTrigger(t *testing.T) {
 		return out.String()
 	}
 	fired := trigger("--service=live-api", "--env=test", "--url="+srv.URL)
-	_, advice, ok := strings.Cut(fired, "end it with: profbot trigger ")
+	_, advice, ok := strings.Cut(fired, "end it with (with the same --token): profbot trigger ")
 	if !ok {
 		t.Fatalf("no advice how to end it: %s", fired)
 	}
 	if ended := trigger(strings.Fields(advice)...); strings.Contains(ended, "end it with") {
 		t.Errorf("a recovery is to be ended again: %s", ended)
 	}
+	if again := trigger("--service=live-api", "--env=test", "--transition=no-data", "--url="+srv.URL); strings.Contains(again, "end it with") {
+		t.Errorf("what was recorded alone is to be ended: %s", again)
+	}
 	var got []string
 	for _, alert := range a.got {
 		got = append(got, fmt.Sprintf("%s %v %t", alert.Transition, alert.Key, alert.Cycle == a.got[0].Cycle && alert.Cycle != ""))
 	}
-	want := []string{"triggered {live-api test 1234} true", "recovered {live-api test 1234} true"}
+	want := []string{"triggered {live-api test 1234} true", "recovered {live-api test 1234} true", "no-data {live-api test 1234} false"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// TestTriggerElsewhere sends an alert to what is not the public listener.
+func TestTriggerElsewhere(t *testing.T) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	defer srv.Close()
+	var out, errs bytes.Buffer
+	if code := run([]string{"trigger", "--service=live-api", "--url=" + srv.URL}, streams{strings.NewReader(""), &out, &errs}); code != 1 {
+		t.Errorf("exit %d", code)
+	}
+	if want := srv.URL + " is not profbot's public listener"; !strings.Contains(errs.String(), want) {
+		t.Errorf("no %q: %s", want, &errs)
 	}
 }
