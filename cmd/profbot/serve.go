@@ -25,12 +25,27 @@ func (c *serveCmd) Run(ctx context.Context, io streams) error {
 		for _, s := range cfg.Services {
 			pods += len(s.Targets)
 		}
-		fmt.Fprintf(io.out, "configuration is good: %d services with %d pods, Slack channel %s\n", len(cfg.Services), pods, cfg.Slack.Channel)
+		fmt.Fprintf(io.out, "configuration is good: %s with %s, Slack channel %s\n", count(len(cfg.Services), "service"), count(pods, "pod"), cfg.Slack.Channel)
+		for _, note := range cfg.Notes() {
+			fmt.Fprintf(io.out, "note: %s\n", note)
+		}
 		return nil
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
 		return fmt.Errorf("log.level: %w", err)
 	}
-	return app.Run(ctx, cfg, logger(io.err, level, cfg.Log.Format))
+	log := logger(io.err, level, cfg.Log.Format)
+	for _, note := range cfg.Notes() {
+		log.WarnContext(ctx, note)
+	}
+	return app.Run(ctx, cfg, log)
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -51,7 +51,20 @@ func (l *loader) bad(key, problem, fix string) {
 }
 
 func (l *loader) missing(key, what string) {
-	l.bad(key, "this is required", fmt.Sprintf("write %s, or set %s", what, envName(key)))
+	problem := "this is required"
+	if comment, ok := l.empty[key]; ok {
+		problem = noValue(comment)
+	}
+	l.bad(key, problem, fmt.Sprintf("write %s, or set %s", what, envName(key)))
+}
+
+// noValue says that a key has none. Text after # is a comment, which surprises
+// who writes a channel's name there.
+func noValue(comment bool) string {
+	if comment {
+		return "this has no value, since # begins a comment (quote a value that begins with it)"
+	}
+	return "this has no value"
 }
 
 // check holds the values against each other and against what others accept.
@@ -127,15 +140,17 @@ func (l *loader) slack() {
 	case !strings.HasPrefix(s.Token.Reveal(), "xoxb-"):
 		l.bad("slack.token", "this is no bot token", "take the Bot User OAuth Token, which begins with xoxb-")
 	}
-	const find = "take the id from the end of the channel's link, such as C0123456789"
+	const find = "write the id, not the name; it is at the end of the channel's link, such as C0123456789"
 	switch {
 	case s.Channel == "":
-		l.missing("slack.channel", "a channel's id")
+		l.missing("slack.channel", "a channel's id, such as C0123456789, not its name")
 	case !channelID.MatchString(s.Channel):
 		l.bad("slack.channel", fmt.Sprintf("%q is no channel id", s.Channel), find)
 	}
 	for service, id := range s.Channels {
-		if !channelID.MatchString(id) {
+		if comment, ok := l.empty["slack.channels."+service]; ok && id == "" {
+			l.bad("slack.channels."+service, noValue(comment), find)
+		} else if !channelID.MatchString(id) {
 			l.bad("slack.channels."+service, fmt.Sprintf("%q is no channel id", id), find)
 		}
 	}

@@ -107,6 +107,7 @@ func (l *loader) environ(environ []string) {
 			continue // as good as unset, which is what an empty line in a manifest means
 		}
 		l.places[f.key] = place{file: name}
+		delete(l.empty, f.key)
 		l.setEnv(f.key, text, f.v)
 	}
 	l.file = ""
@@ -150,7 +151,7 @@ func (l *loader) setEnv(key, text string, v reflect.Value) {
 		v.Set(out)
 	default:
 		if problem := setText(v, strings.TrimSpace(text)); problem != "" {
-			bad(problem, "write "+example(v.Type()))
+			bad(problem, "write "+example(key, v.Type()))
 		}
 	}
 }

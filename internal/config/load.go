@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 	"regexp"
@@ -30,6 +31,10 @@ type loader struct {
 	faults Faults
 	places map[string]place // by key; mappings and lists too
 	file   string           // of the YAML being read
+	lines  []string         // of that YAML
+	// empty are the keys that stand there without a value; true when a comment
+	// follows on the line, which may be what was meant as the value.
+	empty map[string]bool
 	// unread are the faults of values that could not be read: what is missing
 	// because of them is not said again.
 	unread Faults
@@ -39,10 +44,13 @@ type loader struct {
 // os.Environ), and checks the whole. The error is of type [Faults] when the
 // content is wrong.
 func Load(path string, environ []string) (*Config, error) {
-	l := &loader{cfg: defaults(), places: map[string]place{}}
+	l := &loader{cfg: defaults(), places: map[string]place{}, empty: map[string]bool{}}
 	if path != "" {
 		data, err := readFile(path)
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("%s: no such file: give the configuration's path with --config or PROFBOT_CONFIG", path)
+		case err != nil:
 			return nil, fmt.Errorf("read the configuration: %w", err)
 		}
 		l.places[""] = place{path, 1, 1} // a file without a value has none of its own
@@ -73,7 +81,7 @@ func readFile(path string) ([]byte, error) {
 
 // yaml parses a document into v. key is where v stands.
 func (l *loader) yaml(file string, data []byte, key string, v reflect.Value) {
-	l.file = file
+	l.file, l.lines = file, strings.Split(string(data), "\n")
 	doc, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		f := Fault{File: file, Key: key, Problem: "this is no YAML"}
@@ -159,11 +167,11 @@ func (l *loader) set(key string, n ast.Node, v reflect.Value) {
 	default:
 		text, ok := scalar(n)
 		if !ok {
-			l.fault(n, key, "this is no single value", "write "+example(v.Type()))
+			l.fault(n, key, "this is no single value", "write "+example(key, v.Type()))
 			return
 		}
 		if problem := setText(v, text); problem != "" {
-			l.fault(n, key, problem, "write "+example(v.Type()))
+			l.fault(n, key, problem, "write "+example(key, v.Type()))
 		}
 	}
 }
@@ -192,8 +200,23 @@ func (l *loader) setStruct(key string, n ast.Node, v reflect.Value) {
 			l.fault(m.Key, join(key, name), "there is no such key", fix)
 			continue
 		}
+		l.note(join(key, name), m)
 		l.set(join(key, name), m.Value, v.Field(i))
 	}
+}
+
+// note remembers the place of a key that has no value, since the value has none.
+func (l *loader) note(key string, m *ast.MappingValueNode) {
+	if _, null := m.Value.(*ast.NullNode); !null || m.Key.GetToken() == nil || m.Key.GetToken().Position == nil {
+		return
+	}
+	pos := m.Key.GetToken().Position
+	l.places[key] = place{l.file, pos.Line, pos.Column}
+	after := ""
+	if pos.Line <= len(l.lines) {
+		_, after, _ = strings.Cut(l.lines[pos.Line-1], ":")
+	}
+	l.empty[key] = strings.HasPrefix(strings.TrimSpace(after), "#")
 }
 
 func (l *loader) setMap(key string, n ast.Node, v reflect.Value) {
@@ -205,6 +228,7 @@ func (l *loader) setMap(key string, n ast.Node, v reflect.Value) {
 	out := reflect.MakeMap(v.Type())
 	for _, m := range values {
 		item := reflect.New(v.Type().Elem()).Elem()
+		l.note(join(key, keyText(m)), m)
 		l.set(join(key, keyText(m)), m.Value, item)
 		out.SetMapIndex(reflect.ValueOf(keyText(m)), item)
 	}

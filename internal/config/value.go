@@ -64,8 +64,8 @@ func size(text string) (int64, error) {
 	return n << shift, err
 }
 
-// example is a value that a type would take.
-func example(t reflect.Type) string {
+// example is a value that a key of the type would take.
+func example(key string, t reflect.Type) string {
 	switch {
 	case t == durationType:
 		return "a number with a unit, such as 30s, 5m or 720h"
@@ -73,8 +73,10 @@ func example(t reflect.Type) string {
 		return "a text"
 	case t.Kind() == reflect.Bool:
 		return "true or false"
+	case strings.HasSuffix(key, "bytes"):
+		return "a number of bytes, such as 64MiB"
 	case t.Kind() == reflect.Int64, t.Kind() == reflect.Int:
-		return "a whole number, such as 100, or 64MiB for bytes"
+		return "a whole number, such as 100"
 	case t.Kind() == reflect.Float64:
 		return "a number such as 0.25"
 	}
