@@ -22,6 +22,8 @@ type cli struct {
 	Verify  verifyCmd  `cmd:"" help:"Ask a running profbot to prove a fix: profile again, and compare in the incident's thread."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 
+	VersionFlag versionFlag `name:"version" help:"Print the version."`
+
 	DemoPod demoPodCmd `cmd:"" hidden:"" help:"One of the demo's services."`
 }
 

@@ -4,9 +4,23 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/alecthomas/kong"
 )
 
 type versionCmd struct{}
+
+// versionFlag is the command as a flag, which people try first.
+type versionFlag bool
+
+// BeforeReset runs before a missing command is an error.
+func (versionFlag) BeforeReset(app *kong.Kong, io streams) error {
+	if err := (versionCmd{}).Run(io); err != nil {
+		return err
+	}
+	app.Exit(0)
+	return nil
+}
 
 func (versionCmd) Run(io streams) error {
 	version := "unknown"
