@@ -29,7 +29,7 @@ type Config struct {
 type Listen struct {
 	Public   string `yaml:"public" doc:"host:port for webhooks. Datadog must reach it, best through a proxy with TLS."`
 	Internal string `yaml:"internal" doc:"host:port for report pages, health and profbot's own pprof. Keep it inside your network."`
-	URL      string `yaml:"url" doc:"Address under which people reach the internal listener; without it Slack messages carry no links."`
+	URL      string `yaml:"url" doc:"Address under which people reach the internal listener. Empty: messages carry no links, or, with a loopback listener, links that work on this machine alone."`
 }
 
 // Log is where detail goes; logs are written to standard error.
