@@ -14,4 +14,4 @@ go run ./cmd/profbot demo --out "$out/demo"
 cp "$out/demo/flame.png" docs/flame.png
 cp "$out/demo/flame-after.png" docs/flame-after.png
 "$browser" --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync \
-	--user-data-dir="$out/browser" --hide-scrollbars --window-size=1400,3060 --screenshot="$PWD/docs/thread.png" "file://$out/demo/thread.html" 2>/dev/null
+	--user-data-dir="$out/browser" --hide-scrollbars --window-size=1400,3240 --screenshot="$PWD/docs/thread.png" "file://$out/demo/thread.html" 2>/dev/null
