@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"hash/maphash"
+	"maps"
 	"math"
 	mrand "math/rand/v2"
 	"reflect"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +50,9 @@ type Cache[V any] struct {
 	// refresh comes that much later.
 	failed [failedPlaces]atomic.Int64
 
+	changedMu sync.Mutex // protects changed
+	changed   map[string]struct{}
+
 	closing sync.Once
 	unwatch context.CancelFunc // ends watch
 	watched chan struct{}      // closed when watch has ended
@@ -65,6 +70,9 @@ func New[V any](cfg Config[V]) (*Cache[V], error) {
 	c.buffers = make(chan []byte, runtime.GOMAXPROCS(0))
 	if cfg.Local.Bytes > 0 {
 		c.local = freecache.NewCache(cfg.Local.Bytes)
+	}
+	if cfg.SharedCheck {
+		c.changed, c.hold.gone = map[string]struct{}{}, c.compareShared
 	}
 	if cfg.Hold.MaxBytes > 0 {
 		ttl := c.holdTTL()
@@ -149,6 +157,9 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 		it.touch()
 		if now < it.fresh {
 			c.hits.add()
+			if it.err != nil { // nothing would have been decoded
+				c.absentHits.Add(1)
+			}
 		} else {
 			c.stale.Add(1)
 		}
@@ -163,7 +174,7 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 	first := false
 	res, _, _ := c.decodes.Load()[hash%shards].Do(key, func() (any, error) {
 		first = true
-		return c.readLocal(hash, key, nil), nil
+		return c.readLocal(hash, key, func(e envelope) bool { return !e.cut || c.left(e) > 0 }), nil
 	})
 	found := res.(*found[V])
 	if found == nil {
@@ -181,9 +192,19 @@ func (c *Cache[V]) atHand(ctx context.Context, hash uint64, key string, load Loa
 	return found.v, found.err, true
 }
 
-// heldNow returns what the hold has of key and is not dead, and the exact time;
-// or nil. Where nothing is held, nothing is spent on the time either.
+// heldNow returns what the hold has of key and may serve, fresh or stale, and
+// the exact time; or nil. Between the two, when only the hold's TTL is over, the
+// byte tiers are to be asked.
 func (c *Cache[V]) heldNow(hash uint64, key string) (it *item[V], now int64) {
+	if it, now = c.held(hash, key); it != nil && it.fresh <= now && now < it.end {
+		return nil, now
+	}
+	return it, now
+}
+
+// held returns what the hold has of key and is not dead, and the exact time; or
+// nil. Where nothing is held, nothing is spent on the time either.
+func (c *Cache[V]) held(hash uint64, key string) (it *item[V], now int64) {
 	if it = c.hold.get(hash, key); it == nil {
 		return nil, 0
 	}
@@ -296,10 +317,11 @@ func (c *Cache[V]) forget() {
 	})
 }
 
-// CheckShared says which held values were changed by a caller since they were
-// stored, which nobody may do unless Config.Clone is set. It needs
-// Config.SharedCheck, and compares what the codec makes of each value then and
-// now. Call it at the end of tests:
+// CheckShared says which values were changed by a caller while the hold had
+// them, which nobody may do unless Config.Clone is set. It needs
+// Config.SharedCheck, and compares what the codec makes of each value when it
+// comes and when it leaves, or now; so it does not see fields that the codec
+// leaves out. It may be called after Close. Call it at the end of tests:
 //
 //	t.Cleanup(func() {
 //		if err := c.CheckShared(); err != nil {
@@ -310,13 +332,24 @@ func (c *Cache[V]) CheckShared() error {
 	if !c.cfg.SharedCheck {
 		return errors.New("sfcache: CheckShared needs Config.SharedCheck")
 	}
+	c.hold.each(c.compareShared)
+	c.changedMu.Lock()
+	defer c.changedMu.Unlock()
 	var errs []error
-	c.hold.each(func(it *item[V]) {
-		if it.err == nil && !reflect.DeepEqual(it.snapshot, c.copyOf(it.val)) {
-			errs = append(errs, &KeyError{Key: it.key, Err: errors.New("a caller changed the shared value: copy it first, or set Config.Clone")})
-		}
-	})
+	for _, key := range slices.Sorted(maps.Keys(c.changed)) {
+		errs = append(errs, &KeyError{Key: key, Err: errors.New("a caller changed the shared value: copy it first, or set Config.Clone")})
+	}
 	return errors.Join(errs...)
+}
+
+// compareShared notes it if its value was changed. It is called for what leaves
+// the hold and for what is in it when somebody asks, with the hold's mu held.
+func (c *Cache[V]) compareShared(it *item[V]) {
+	if it.err == nil && !reflect.DeepEqual(it.snapshot, c.copyOf(it.val)) {
+		c.changedMu.Lock()
+		defer c.changedMu.Unlock()
+		c.changed[it.key] = struct{}{}
+	}
 }
 
 // copyOf is what the codec makes of v, or why it makes nothing.

@@ -75,7 +75,8 @@ type Config[V any] struct {
 	Clone func(V) V
 
 	// Observe is called after loads and decodes and when something goes wrong,
-	// never for a hit in the hold. It must be quick. nil means no calls.
+	// never for a hit in the hold; of LoadMany once, with its first key. It must
+	// be quick. nil means no calls.
 	Observe func(Event)
 	// Logger gets what an operator should know, each kind once in a while.
 	// nil discards.
@@ -219,6 +220,9 @@ func (c *Config[V]) check() error {
 	}
 	if c.Local.TTL > c.TTL {
 		bad("Local.TTL is %s, more than TTL, which is %s", c.Local.TTL, c.TTL)
+	}
+	if c.SharedCheck && c.Hold.MaxBytes == 0 {
+		bad("SharedCheck is set and the hold is off, whose values it looks at")
 	}
 	c.checkLocal(bad)
 	if c.Remote != nil {

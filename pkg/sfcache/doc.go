@@ -60,7 +60,7 @@
 // or Delete has returned, no Get that starts later in this process returns an
 // older value, and a load that was under way is stored nowhere: not in the hold,
 // not in Local, and not in Redis, where a token fences it. With the hold on,
-// callers get what was loaded when the hold has it; encoding, Local and Redis
+// callers of Get have what was loaded when the hold has it; encoding, Local and Redis
 // follow, at most RemoteTimeout for the call. A write of this process in that
 // time ends it, as it ends a load. Where another process wrote, the value may be
 // held until Redis' message comes or the token is refused, whichever is first;
@@ -72,7 +72,10 @@
 //
 // Nothing is served longer than TTL after it was loaded, give or take
 // Config.Jitter, whatever tier it is in; with Config.Stale, that much longer,
-// while one flight gets a new one or when the loader fails. The hold's clock
+// while one flight gets a new one or when the loader fails. (With Config.Raw a
+// key that has no expiry of its own is as good as loaded each time it is read.)
+// When the TTL of the hold or of Local is over, the tiers below are asked; Stale
+// begins where TTL ends. The hold's clock
 // ticks twenty times in Hold.TTL, but each millisecond at most and four times a
 // second at least, and hits may be a tick late. Clocks matter: processes whose
 // clocks differ by a second see each other's values expire a second early or

@@ -11,7 +11,8 @@ import (
 //
 //	0      version, 1
 //	1      kind, 0: a value, 1: known not to exist
-//	2..3   zero
+//	2      1: stored for a shorter time than the value is fresh (Local.TTL)
+//	3      zero
 //	4..11  fresh until, Unix milliseconds, big endian
 //	12..15 what it cost to load, microseconds
 //	16..19 length of what follows
@@ -28,6 +29,7 @@ const (
 // envelope is what a header says.
 type envelope struct {
 	absent bool
+	cut    bool          // fresh ends before the value's own time does
 	fresh  time.Time     // to the millisecond
 	cost   time.Duration // to the microsecond, at most 71 minutes
 }
@@ -40,7 +42,11 @@ func (e envelope) append(b []byte, n int) []byte {
 	if e.absent {
 		kind = kindAbsent
 	}
-	b = append(b, 1, kind, 0, 0)
+	cut := byte(0)
+	if e.cut {
+		cut = 1
+	}
+	b = append(b, 1, kind, cut, 0)
 	b = binary.BigEndian.AppendUint64(b, uint64(e.fresh.UnixMilli()))
 	b = binary.BigEndian.AppendUint32(b, uint32(min(e.cost.Microseconds(), 1<<32-1)))
 	return binary.BigEndian.AppendUint32(b, uint32(n))
@@ -48,14 +54,14 @@ func (e envelope) append(b []byte, n int) []byte {
 
 // openEnvelope splits stored bytes. The payload is part of b.
 func openEnvelope(b []byte) (e envelope, payload []byte, err error) {
-	if len(b) < headerLen || b[0] != 1 || b[1] > kindAbsent || b[2] != 0 || b[3] != 0 {
+	if len(b) < headerLen || b[0] != 1 || b[1] > kindAbsent || b[2] > 1 || b[3] != 0 {
 		return e, nil, errEnvelope
 	}
 	payload = b[headerLen:]
 	if uint32(len(payload)) != binary.BigEndian.Uint32(b[16:]) || b[1] == kindAbsent && len(payload) > 0 {
 		return e, nil, errEnvelope
 	}
-	e.absent = b[1] == kindAbsent
+	e.absent, e.cut = b[1] == kindAbsent, b[2] == 1
 	e.fresh = time.UnixMilli(int64(binary.BigEndian.Uint64(b[4:])))
 	e.cost = time.Duration(binary.BigEndian.Uint32(b[12:])) * time.Microsecond
 	return e, payload, nil

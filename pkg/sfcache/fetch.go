@@ -42,12 +42,19 @@ func (c *Cache[V]) fetch(ctx context.Context, s *search[V]) (V, error) {
 			return it.val, it.err
 		}
 	}
+	// What the hold has no longer counts as fresh there; it will do if
+	// everything else fails.
+	if it, now := c.held(s.hash, s.key); it != nil && it.err == nil && s.read != readNone {
+		s.spare = &found[V]{v: it.val, left: time.Duration(it.end - now)}
+	}
 	if c.local != nil && s.read != readNone {
 		f := c.readLocal(s.hash, s.key, func(e envelope) bool { return s.read == readAny || c.enough(e) })
 		if f != nil && f.left > 0 {
 			return f.v, f.err
 		}
-		s.spare = f
+		if f != nil {
+			s.spare = f
+		}
 	}
 	return c.fetchFar(ctx, s)
 }
@@ -113,7 +120,7 @@ func (c *Cache[V]) insteadOf(v V, err error, s *search[V]) (V, error) {
 	if s.spare == nil {
 		return v, err
 	}
-	if s.read == readAny {
+	if s.read == readAny && s.spare.left <= 0 {
 		c.stale.Add(1)
 	}
 	return s.spare.v, s.spare.err
@@ -167,6 +174,7 @@ type loaded[V any] struct {
 	bytes    []byte // nil, or room for a header and payload behind it
 	ok       bool
 	left     time.Duration // how long it is fresh; 0: it is not to be kept
+	cut      bool          // left is not the value's own time, but a tier's
 	cost     time.Duration // how long it took to load
 }
 

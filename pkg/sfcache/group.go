@@ -30,6 +30,7 @@ type Group[V any] struct {
 	// mu is in running before close gets that mu.
 	closed  atomic.Bool
 	running sync.WaitGroup // functions under way, abandoned ones too
+	started atomic.Int64   // calls so far
 }
 
 // shards is how many locks the keys are spread over. With a single one, many
@@ -183,6 +184,7 @@ func (g *Group[V]) startLocked(ctx context.Context, s *groupShard[V], key string
 	c := &call[V]{cancel: stop, waiters: 1, answered: make(chan struct{})}
 	s.calls[key] = c
 	g.running.Add(1)
+	g.started.Add(1)
 	return c, s.group.DoChan(key, func() (any, error) {
 		c.val, c.err = g.run(ctx, s, key, c, f)
 		s.unlink(key, c)

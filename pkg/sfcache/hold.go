@@ -27,6 +27,9 @@ type hold[V any] struct {
 	swept uint64 // the next bucket that sweep looks at
 
 	evicted atomic.Int64
+	// gone, if not nil, is told of each item that leaves; under mu. Set once,
+	// before the hold is used.
+	gone func(*item[V])
 }
 
 // table is a hash table with chains. Its length is a power of two and never
@@ -50,7 +53,8 @@ type item[V any] struct {
 	// The rest does not change once the item is in the table, except where
 	// said.
 	err      error        // not nil: it is known that there is no value
-	fresh    int64        // until then val is fresh
+	fresh    int64        // until then val is fresh in the hold
+	end      int64        // until then it is fresh in a byte tier; from then on stale
 	dead     int64        // from then on it is not even served stale
 	cost     int64        // bytes
 	again    atomic.Int64 // before that no refresh is started; any reader may move it on
@@ -150,6 +154,9 @@ func (h *hold[V]) remove(hash uint64, key string) {
 func (h *hold[V]) clear() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.gone != nil {
+		h.eachLocked(h.gone)
+	}
 	h.table.Store(&table[V]{make([]atomic.Pointer[item[V]], len(h.table.Load().buckets))})
 	h.small, h.main, h.ghost = queue[V]{}, queue[V]{}, ghosts{}
 	h.bytes, h.count, h.swept = 0, 0, 0
@@ -164,6 +171,9 @@ func (h *hold[V]) removeLocked(it *item[V]) {
 	}
 	p.Store(it.next.Load())
 	it.in.unlink(it)
+	if h.gone != nil {
+		h.gone(it)
+	}
 	h.bytes -= it.cost
 	h.count--
 }
@@ -178,7 +188,7 @@ func (h *hold[V]) growLocked() {
 		for ; old != nil; old = old.newer {
 			it := &item[V]{
 				hash: old.hash, key: old.key, val: old.val, err: old.err,
-				soon: old.soon, fresh: old.fresh, dead: old.dead, cost: old.cost, snapshot: old.snapshot,
+				soon: old.soon, fresh: old.fresh, end: old.end, dead: old.dead, cost: old.cost, snapshot: old.snapshot,
 			}
 			it.reads.Store(old.reads.Load())
 			it.again.Store(old.again.Load())
@@ -246,6 +256,11 @@ func (h *hold[V]) sweep(now int64, fraction float64) {
 func (h *hold[V]) each(f func(*item[V])) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.eachLocked(f)
+}
+
+// eachLocked is each with mu held.
+func (h *hold[V]) eachLocked(f func(*item[V])) {
 	for _, q := range []*queue[V]{&h.small, &h.main} {
 		for it := q.newest; it != nil; it = it.older {
 			f(it)

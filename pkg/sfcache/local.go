@@ -1,8 +1,11 @@
 package sfcache
 
 import (
+	"errors"
 	"time"
 	"unsafe"
+
+	"github.com/coocood/freecache"
 )
 
 // found is a value from a byte tier.
@@ -57,8 +60,8 @@ func (c *Cache[V]) readLocal(hash uint64, key string, usable func(envelope) bool
 		return nil
 	}
 	c.localHits.Add(1)
-	if c.hold.max > 0 {
-		r := c.ready(hash, key, loaded[V]{v: f.v, notFound: f.err, left: left, cost: e.cost})
+	if c.hold.max > 0 && (left > 0 || !e.cut) {
+		r := c.ready(hash, key, loaded[V]{v: f.v, notFound: f.err, left: left, cut: e.cut, cost: e.cost})
 		r.local = false // it is there
 		c.flights.storeUnwritten(hash, writes, func() { c.putReady(hash, key, r) })
 		c.reportReady(key, r)
@@ -100,8 +103,8 @@ func (c *Cache[V]) item(hash uint64, key string, l loaded[V]) *item[V] {
 	if c.local == nil && c.remote == nil {
 		end = fresh
 	}
-	it.fresh = now + int64(fresh)
-	it.soon, it.dead = it.fresh, it.fresh+int64(c.stay(l))
+	it.fresh, it.end = now+int64(fresh), now+int64(end)
+	it.soon, it.dead = it.fresh, it.end+int64(c.stay(l))
 	it.cost = int64(unsafe.Sizeof(*it)) + int64(len(key)) + 16 // and its place in the table
 	if l.notFound == nil {
 		// The margin is before the value's own end: when only the hold's
@@ -117,7 +120,7 @@ func (c *Cache[V]) item(hash uint64, key string, l loaded[V]) *item[V] {
 
 // stay is how long l may be served stale.
 func (c *Cache[V]) stay(l loaded[V]) time.Duration {
-	if l.notFound != nil {
+	if l.notFound != nil || l.cut { // where it is cut, another tier may have it fresh
 		return 0
 	}
 	return c.cfg.Stale
@@ -127,11 +130,13 @@ func (c *Cache[V]) stay(l loaded[V]) time.Duration {
 func (c *Cache[V]) readyLocal(l loaded[V]) *ready[V] {
 	r := &ready[V]{local: true}
 	if l.ok {
+		e := envelope{absent: l.notFound != nil, cost: l.cost}
 		left := l.left
-		if c.cfg.Local.TTL > 0 {
-			left = min(left, c.spread(c.cfg.Local.TTL))
+		if ttl := c.spread(c.cfg.Local.TTL); c.cfg.Local.TTL > 0 && ttl < left {
+			left, e.cut = ttl, true
 		}
-		r.bytes = l.wrap(time.Now().Add(left))
+		e.fresh = time.Now().Add(left)
+		r.bytes = l.wrap(e)
 		// freecache takes whole seconds and calls 0 for ever; they are only for
 		// forgetting in the end, since the header has the time.
 		r.stay = int((left+c.stay(l))/time.Second) + 2
@@ -140,8 +145,7 @@ func (c *Cache[V]) readyLocal(l loaded[V]) *ready[V] {
 }
 
 // wrap is l's payload behind a header. It uses l.bytes, if that is there.
-func (l loaded[V]) wrap(fresh time.Time) []byte {
-	e := envelope{absent: l.notFound != nil, fresh: fresh, cost: l.cost}
+func (l loaded[V]) wrap(e envelope) []byte {
 	if l.bytes != nil {
 		e.append(l.bytes[:0], len(l.payload))
 		return l.bytes
@@ -178,6 +182,11 @@ func (c *Cache[V]) reportReady(key string, r *ready[V]) {
 		c.oversize.Add(1)
 		n := len(key) + len(r.bytes)
 		c.observe(Event{Kind: EventOversize, Key: key, Size: n, Err: r.refused})
+		if errors.Is(r.refused, freecache.ErrLargeKey) {
+			c.said.say(c.cfg.Logger, "a key is too long for Local, which takes 65,535 bytes; its value is not kept there",
+				"cache", c.cfg.Name, "key_bytes", len(key))
+			return
+		}
 		c.said.say(c.cfg.Logger, "a value is too large for Local and is not kept there: raise Local.Bytes", "cache", c.cfg.Name, "key", key,
 			"bytes", n, "max_bytes", localMaxEntry(c.cfg.Local.Bytes), "want_local_bytes", (n+localHeader)*1024)
 	}

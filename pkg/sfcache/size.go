@@ -11,7 +11,7 @@ import (
 // allocator does. Channels and functions count as their own words. What two
 // parts of v share counts twice, unless the type can lead back to itself: then
 // nothing is counted twice, and rings end. It is what a hold counts by when
-// Config.Size is nil.
+// Config.Hold.Size is nil.
 //
 // The first call for a type works out a plan; later ones visit only what can
 // vary, so that a slice of structs without pointers is a multiplication.

@@ -17,6 +17,7 @@ type Stats struct {
 	NotFound   int64 // loads that said there is no value
 	LoadTime   time.Duration
 
+	Flights       int64 // begun for keys that were not at hand, or wanted a refresh
 	SharedCallers int64 // got the result of a flight or decode that another caller began
 	StaleServed   int64
 	Refreshes     int64 // background refreshes started, early ones and those of stale values
@@ -49,7 +50,7 @@ type Stats struct {
 // hold and shared callers are counted apart, since they come in crowds.
 type counters struct {
 	localHits, remoteHits, loads, loadErrors, notFound, loadTime atomic.Int64
-	stale, refreshes                                             atomic.Int64
+	stale, refreshes, absentHits                                 atomic.Int64
 	decodeCount, decodedBytes, decodeTime                        atomic.Int64
 	undecodables, encodeErrors, oversize, tooLarge               atomic.Int64
 	refused, leases, leaseWaits                                  atomic.Int64
@@ -62,7 +63,7 @@ func (c *Cache[V]) Stats() Stats {
 	s := Stats{
 		HoldHits: c.hits.sum(), LocalHits: c.localHits.Load(), RemoteHits: c.remoteHits.Load(),
 		Loads: c.loads.Load(), LoadErrors: c.loadErrors.Load(), NotFound: c.notFound.Load(), LoadTime: time.Duration(c.loadTime.Load()),
-		SharedCallers: c.shared.sum(), StaleServed: c.stale.Load(), Refreshes: c.refreshes.Load(),
+		Flights: c.flights.started.Load(), SharedCallers: c.shared.sum(), StaleServed: c.stale.Load(), Refreshes: c.refreshes.Load(),
 		Decodes: c.decodeCount.Load(), DecodedBytes: c.decodedBytes.Load(), DecodeTime: time.Duration(c.decodeTime.Load()),
 		Undecodable: c.undecodables.Load(), EncodeErrors: c.encodeErrors.Load(),
 		Oversize: c.oversize.Load(), TooLarge: c.tooLarge.Load(), Evicted: c.hold.evicted.Load(),
@@ -71,7 +72,7 @@ func (c *Cache[V]) Stats() Stats {
 	}
 	s.HeldBytes, s.HeldValues = c.hold.size()
 	if s.Decodes > 0 {
-		s.DecodeTimeSaved = time.Duration(float64(s.HoldHits+s.SharedCallers) * float64(s.DecodeTime) / float64(s.Decodes))
+		s.DecodeTimeSaved = time.Duration(float64(s.HoldHits-c.absentHits.Load()+s.SharedCallers) * float64(s.DecodeTime) / float64(s.Decodes))
 	}
 	return s
 }

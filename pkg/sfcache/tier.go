@@ -28,7 +28,7 @@ func (c *Cache[V]) remoteValue(l loaded[V]) ([]byte, time.Duration) {
 		}
 		return payload, left
 	}
-	b := l.wrap(time.Now().Add(left))
+	b := l.wrap(envelope{absent: absent, fresh: time.Now().Add(left), cost: l.cost})
 	if !absent {
 		left += c.cfg.Stale
 	}

@@ -55,6 +55,7 @@ var metrics = []metric{
 	{"load_errors_total", "", "Loads that failed, without those that found that there is no value.", counter, func(s *sfcache.Stats) float64 { return float64(s.LoadErrors) }},
 	{"loads_not_found_total", "", "Loads that found that there is no value.", counter, func(s *sfcache.Stats) float64 { return float64(s.NotFound) }},
 	{"load_seconds_total", "", "Time spent in loaders.", counter, func(s *sfcache.Stats) float64 { return s.LoadTime.Seconds() }},
+	{"flights_total", "", "Flights begun for keys that were not at hand, or wanted a refresh.", counter, func(s *sfcache.Stats) float64 { return float64(s.Flights) }},
 	{"shared_callers_total", "", "Callers who got the result of a flight or a decode that another one began.", counter, func(s *sfcache.Stats) float64 { return float64(s.SharedCallers) }},
 	{"stale_served_total", "", "Values served after their time, while a new one was got or since there was none to be had.", counter, func(s *sfcache.Stats) float64 { return float64(s.StaleServed) }},
 	{"refreshes_total", "", "Refreshes started in the background.", counter, func(s *sfcache.Stats) float64 { return float64(s.Refreshes) }},
