@@ -16,6 +16,7 @@ const atOnce = 8
 // under way, and gets the other keys with one call of Remote and one of
 // LoadMany. Keys without a value are not in the result. Keys that failed are
 // not either, and the error joins a [*KeyError] for each; the others are there.
+// Keys that are stale are refreshed one by one, with Load.
 func (c *Cache[V]) GetMany(ctx context.Context, keys []string) (map[string]V, error) {
 	got := make(map[string]V, len(keys))
 	var errs []error
