@@ -39,7 +39,7 @@ func zipf(ctx context.Context, r *runner) error {
 		},
 		measure: func(ctx context.Context, e *env, l lister, _ contender) (Sample, error) {
 			e.turns++ // each has the same keys in the same round
-			return closedLoop(ctx, e, l, work{goroutines: n, keys: rotate(orders, e.turns*r.zipfOps/n), ops: r.zipfOps})
+			return closedLoop(ctx, e, l, work{goroutines: n, keys: rotate(orders, e.turns*r.zipfOps/n), ops: r.zipfOps, timeEvery: 16})
 		},
 	})
 }
