@@ -7,9 +7,10 @@ MODULES := . pkg/sfcache pkg/sfcache/sfredis
 # Not in go.work, since what they require would raise versions in the binary.
 APART := pkg/sfcache/sfprom
 FUZZTIME ?= 20s
+TRUTH ?= internal/analysis/testdata/corpus/truth.json
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test lint fmt build demo pictures fuzz bench bench-sfcache golden vuln setup clean
+.PHONY: help test lint fmt build demo pictures eval fuzz bench bench-sfcache golden vuln setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -38,6 +39,9 @@ demo: ## Run the whole loop on this machine
 
 pictures: ## Make the pictures in docs/ from a run of the demo
 	@sh scripts/pictures.sh
+
+eval: ## Hold the analysis to profiles with known truth; TRUTH=file, ARGS="-v" for the misses
+	go run ./internal/analysis/eval -truth $(TRUTH) $(ARGS)
 
 fuzz: ## Fuzz every target for FUZZTIME each
 	@for m in $(MODULES); do (cd $$m && go list ./...); done | while read -r pkg; do \

@@ -8,6 +8,11 @@ import (
 // z95 is the standard normal quantile of a two-sided 95 % interval.
 const z95 = 1.959963984540054
 
+// ShareOf is the share k of n with its interval, for counts that are made
+// elsewhere of an analysis's samples. It is the zero Share when n is not
+// positive, and k is kept between 0 and n.
+func ShareOf(k, n int64) Share { return share(k, n) }
+
 // share estimates the proportion k of n with its Wilson score interval
 // (Wilson 1927), which stays inside 0 to 1 and is honest at small n where the
 // textbook interval is not. Profile samples are not quite independent, so the

@@ -21,6 +21,8 @@ var rings = map[string][]string{
 	"internal/analysis": {},
 	"internal/flame":    {"internal/analysis"},
 
+	"internal/analysis/eval": {"internal/analysis"},
+
 	"deploy":             {},
 	"internal/webhook":   {"internal/incident", "deploy"},
 	"internal/config":    {},
