@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/pprof/profile"
+	"github.com/profbot/profbot/internal/profile"
 
 	"github.com/profbot/profbot/internal/analysis"
 	"github.com/profbot/profbot/internal/collector"
@@ -210,7 +210,7 @@ func (c *analyzeCmd) pull(ctx context.Context, s streams, addr string) (analysis
 		if err != nil {
 			return nil, err
 		}
-		return analysis.Parse(got.Data, c.MaxRaw)
+		return profile.Parse(got.Data, c.MaxRaw)
 	}
 	pod := analysis.PodProfiles{Pod: target.Pod}
 	var noAllocs error

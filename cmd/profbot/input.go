@@ -15,9 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/pprof/profile"
+	"github.com/profbot/profbot/internal/profile"
 
-	"github.com/profbot/profbot/internal/analysis"
 	"github.com/profbot/profbot/internal/incident"
 )
 
@@ -74,16 +73,13 @@ func parseCPU(data []byte, maxRaw int64) (*profile.Profile, error) {
 	if len(data) == 0 {
 		return nil, errors.New("not a pprof profile: it is empty")
 	}
-	p, err := analysis.Parse(data, maxRaw)
+	p, err := profile.Parse(data, maxRaw)
 	if err != nil {
-		if strings.HasPrefix(err.Error(), "not a profile") {
-			return nil, errors.New("not a pprof profile")
-		}
 		return nil, err
 	}
-	if !slices.ContainsFunc(p.SampleType, func(t *profile.ValueType) bool { return t.Type == "cpu" }) {
+	if p.TypeIndex("cpu") < 0 {
 		var holds []string
-		for _, t := range p.SampleType {
+		for _, t := range p.SampleTypes {
 			holds = append(holds, t.Type)
 		}
 		return nil, fmt.Errorf("not a CPU profile, it holds %s: give CPU profiles only, the %s files", strings.Join(holds, ", "), cpuFiles)

@@ -2,14 +2,13 @@ package analysis
 
 import (
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"time"
 
-	"github.com/google/pprof/profile"
+	"github.com/profbot/profbot/internal/profile"
 )
 
 // PodProfiles are the profiles of one pod. CPU is required; the others sharpen
@@ -60,11 +59,12 @@ func Analyze(pods []PodProfiles, opt Options) (*Result, error) {
 // as one is none.
 func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 	opt.Thresholds = opt.Thresholds.withDefaults()
-	t := newFuncs()
+	t := newPaths()
 	rep := &Report{Version: ReportVersion, Service: opt.Service}
 
-	var cpu, control, allocs, goroutines []*stack
-	perPod := map[int][]*stack{}
+	var cpu, control, allocs, goroutines []stack
+	type run struct{ from, to int } // of a pod's stacks
+	var runs []run
 	for p := range pods {
 		if p.CPU == nil {
 			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: no CPU profile", p.Pod))
@@ -78,9 +78,9 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", cmp.Or(p.Pod, "profile"), err)
 		}
-		pod := Pod{Name: p.Pod, Control: p.Control, CPU: total, Window: time.Duration(p.CPU.DurationNanos)}
-		for _, s := range stacks {
-			pod.Samples += s.value
+		pod := Pod{Name: p.Pod, Control: p.Control, CPU: total, Window: p.CPU.Duration}
+		for i := range stacks {
+			pod.Samples += stacks[i].value
 		}
 		if pod.Window > 0 {
 			pod.Cores = pod.CPU.Seconds() / pod.Window.Seconds()
@@ -88,59 +88,72 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 		if pod.Samples == 0 {
 			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: the CPU profile has no samples: the process was idle", p.Pod))
 		}
-		perPod[len(rep.Pods)] = stacks
 		rep.Pods = append(rep.Pods, pod)
 		if p.Control {
+			runs = append(runs, run{len(control), len(control) + len(stacks)})
 			control = append(control, stacks...)
 			continue
 		}
+		runs = append(runs, run{len(cpu), len(cpu) + len(stacks)})
 		cpu = append(cpu, stacks...)
 		rep.Samples += pod.Samples
 		rep.CPU += pod.CPU
 		rep.Window = max(rep.Window, pod.Window)
-		allocs = append(allocs, allocStacks(t, p.AllocsBefore, p.AllocsAfter)...)
-		if p.Goroutine != nil {
-			goroutines = append(goroutines, t.stacks(p.Goroutine, func(s *profile.Sample) int64 { return s.Value[0] })...)
+		more, err := allocStacks(t, p.AllocsBefore, p.AllocsAfter)
+		if err == nil {
+			allocs = append(allocs, more...)
+			more, err = t.read(p.Goroutine, first)
+			goroutines = append(goroutines, more...)
+		}
+		if err != nil {
+			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: %v", p.Pod, err))
 		}
 	}
 	if !slices.ContainsFunc(rep.Pods, func(p Pod) bool { return !p.Control }) {
 		return nil, ErrNoCPU
 	}
-	classifyAll(t, slices.Concat(cpu, control), opt.AppPrefixes)
+	classifyAll(t, [][]stack{cpu, control}, opt.AppPrefixes)
 
-	a := attribute(cpu, allocs, opt.Routes)
+	a := attribute(t, cpu, allocs, opt.Routes)
 	if len(control) > 0 {
-		attribute(control, nil, opt.Routes)
+		attribute(t, control, nil, opt.Routes)
 	}
-	for _, s := range slices.Concat(cpu, control, allocs) {
-		from := s.handler
+	var fs []frame
+	for s := range each([][]stack{cpu, control, allocs}) {
+		from := int(s.handler)
 		if s.end == nil {
 			from = 0
 		}
-		s.work = workOf(s, from)
+		fs = t.path(s.node, fs)
+		s.work = workOf(fs, from)
 	}
-	c := newCounts(rep, gather(cpu, allocs))
-	for _, s := range cpu {
-		c.add(s)
+	c := newCounts(rep, gather(t, cpu, allocs))
+	for i := range cpu {
+		fs = t.path(cpu[i].node, fs)
+		c.add(&cpu[i], fs)
 	}
 	c.gc(allocs)
-	c.inside(goroutines)
+	c.inside(t, goroutines)
 	c.finish(opt.Thresholds)
 	for i := range rep.Pods {
-		var decode int64
-		for _, s := range perPod[i] {
-			if s.work.dir == Decode && !s.work.io {
-				decode += s.value
+		stacks := cpu
+		if rep.Pods[i].Control {
+			stacks = control
+		}
+		var n int64
+		for _, s := range stacks[runs[i].from:runs[i].to] {
+			if s.work.dir == decode && !s.work.io {
+				n += s.value
 			}
 		}
-		rep.Pods[i].Decode = share(decode, rep.Pods[i].Samples)
+		rep.Pods[i].Decode = share(n, rep.Pods[i].Samples)
 	}
 	if a.labels == "" && len(rep.Endpoints) > 0 {
 		rep.Notes = append(rep.Notes, "Endpoints are told from stacks: profiler labels would name the routes.")
 	}
-	res := &Result{Report: rep, Tree: buildTree(cpu, rep)}
+	res := &Result{Report: rep, Tree: buildTree(t, cpu, rep)}
 	if len(control) > 0 {
-		res.Control = buildTree(control, rep)
+		res.Control = buildTree(t, control, rep)
 	}
 	return res, nil
 }
@@ -150,95 +163,96 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 const maxSum = 1 << 53
 
 // cpuStacks reads a CPU profile: stacks by samples, and the CPU time of all.
-func cpuStacks(t *funcs, p *profile.Profile) ([]*stack, time.Duration, error) {
-	nanos := sampleIndex(p, "cpu")
+func cpuStacks(t *paths, p *profile.Profile) ([]stack, time.Duration, error) {
+	nanos := p.TypeIndex("cpu")
 	if nanos < 0 {
-		return nil, 0, fmt.Errorf("not a CPU profile: it holds %s", sampleTypes(p))
+		return nil, 0, fmt.Errorf("not a CPU profile: it holds %s", p.Types())
 	}
-	count := sampleIndex(p, "samples", "sample")
+	count := p.TypeIndex("samples", "sample")
 	period := p.Period
 	if period <= 0 {
 		period = 10_000_000 // Go's 100 Hz
 	}
 	// A sum that is negative or has wrapped around would make nonsense of every
 	// share: a target's words are no reason to tell it.
-	var sum int64
-	for _, s := range p.Sample {
-		for i, v := range s.Value {
+	var sum, total int64
+	stacks, err := t.read(p, func(s *profile.Sample) (int64, error) {
+		for i, v := range s.Values {
 			switch {
 			case i != nanos && i != count:
 			case v < 0:
-				return nil, 0, errors.New("it holds negative samples: a difference of two profiles cannot be judged")
+				return 0, errors.New("it holds negative samples: a difference of two profiles cannot be judged")
 			case v > maxSum-sum:
-				return nil, 0, errors.New("its samples add up to more than any process can run")
+				return 0, errors.New("its samples add up to more than any process can run")
 			default:
 				sum += v
 			}
 		}
-	}
-	var total int64
-	stacks := t.stacks(p, func(s *profile.Sample) int64 {
-		total += s.Value[nanos]
+		total += s.Values[nanos]
 		if count >= 0 {
-			return s.Value[count]
+			return s.Values[count], nil
 		}
-		return (s.Value[nanos] + period/2) / period
+		return (s.Values[nanos] + period/2) / period, nil
 	})
-	return stacks, time.Duration(total), nil
+	return stacks, time.Duration(total), err
 }
+
+// first is the first value of a sample.
+func first(s *profile.Sample) (int64, error) { return s.Values[0], nil }
 
 // allocStacks reads the bytes allocated between two cumulative profiles, or
 // since the start of the process when there is only one.
-func allocStacks(t *funcs, before, after *profile.Profile) []*stack {
+func allocStacks(t *paths, before, after *profile.Profile) ([]stack, error) {
 	if after == nil {
 		after, before = before, nil
 	}
-	if after == nil {
-		return nil
-	}
-	read := func(p *profile.Profile) []*stack {
-		i := sampleIndex(p, "alloc_space")
-		if i < 0 {
-			return nil
+	return t.delta(before, after, "alloc_space")
+}
+
+// delta reads what one value of a cumulative profile grew by from one snapshot
+// to the next, or all of it without the first. Profiles that do not have the
+// value have no stacks.
+func (t *paths) delta(before, after *profile.Profile, value string) ([]stack, error) {
+	read := func(p *profile.Profile) ([]stack, error) {
+		if p == nil {
+			return nil, nil
 		}
-		return t.stacks(p, func(s *profile.Sample) int64 { return s.Value[i] })
+		i := p.TypeIndex(value)
+		if i < 0 {
+			return nil, nil
+		}
+		return t.read(p, func(s *profile.Sample) (int64, error) { return s.Values[i], nil })
 	}
-	stacks := read(after)
-	if before == nil {
-		return stacks
+	stacks, err := read(after)
+	if err != nil || before == nil {
+		return stacks, err
 	}
-	base := map[string]int64{}
-	var key []byte
-	for _, s := range read(before) {
-		key = stackKey(key[:0], s)
-		base[string(key)] += s.value
+	earlier, err := read(before)
+	if err != nil {
+		return nil, err
+	}
+	base := map[uint32]int64{}
+	for _, s := range earlier {
+		base[s.node] += s.value
 	}
 	out := stacks[:0]
 	for _, s := range stacks {
-		key = stackKey(key[:0], s)
-		b := base[string(key)]
-		base[string(key)] = max(0, b-s.value)
+		b := base[s.node]
+		base[s.node] = max(0, b-s.value)
 		if s.value -= b; s.value > 0 {
 			out = append(out, s)
 		}
 	}
-	return out
-}
-
-// stackKey appends what identifies a stack's frames.
-func stackKey(b []byte, s *stack) []byte {
-	for _, f := range s.frames {
-		b = binary.AppendVarint(b, int64(f.fn.id))
-		b = binary.AppendVarint(b, f.line)
-	}
-	return b
+	return out, nil
 }
 
 // classifyAll decides what every function is.
-func classifyAll(t *funcs, cpu []*stack, prefixes []string) {
+func classifyAll(t *paths, cpu [][]stack, prefixes []string) {
 	weight := map[*fn]int64{}
-	for _, s := range cpu {
-		for _, f := range s.frames {
+	var fs []frame
+	for s := range each(cpu) {
+		fs = t.path(s.node, fs)
+		for _, f := range fs {
 			weight[f.fn] += s.value
 		}
 	}

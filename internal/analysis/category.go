@@ -29,7 +29,7 @@ func (a apps) classify(f *fn) {
 	if f.codec == nil {
 		if c := codecOf(f.pkg); c != nil && !notCodec.MatchString(f.sym) {
 			f.codec, f.dir = c, c.always
-			if f.dir == "" {
+			if f.dir == noWay {
 				f.dir = direction(f.sym)
 			}
 		}
@@ -38,9 +38,9 @@ func (a apps) classify(f *fn) {
 		f.codec = nil // ByteOrder's methods are loads and stores; only the reflecting ones are a codec
 	}
 	switch {
-	case f.codec != nil && f.dir == Decode:
+	case f.codec != nil && f.dir == decode:
 		f.category = CatDecode
-	case f.codec != nil && f.dir == Encode:
+	case f.codec != nil && f.dir == encode:
 		f.category = CatEncode
 	}
 }
@@ -108,27 +108,27 @@ func (a apps) categoryOf(f *fn) Category {
 
 // work is what one stack was spent on.
 type work struct {
-	entry     int // index of the codec's entry frame; -1 for none
 	codec     *codec
-	dir       Direction
+	suspected *fn
+	entry     int32 // index of the codec's entry frame; -1 for none
+	dir       way
 	io        bool
 	alloc     bool
 	logging   bool
-	suspected *fn
 }
 
 // workOf classifies a stack from its endpoint's handler on: the outermost
 // codec frame is the entry and everything below belongs to it, except I/O and
 // compression, which are called by the codec but are not its work.
-func workOf(s *stack, from int) (w work) {
+func workOf(fs []frame, from int) (w work) {
 	w.entry = -1
 	defer func() {
 		if w.codec != nil {
 			w.suspected = nil // it calls a codec that was counted
 		}
 	}()
-	for i := from; i < len(s.frames); i++ {
-		f := s.frames[i].fn
+	for i := from; i < len(fs); i++ {
+		f := fs[i].fn
 		switch {
 		case f.has(isLogging):
 			w.logging = true
@@ -138,14 +138,12 @@ func workOf(s *stack, from int) (w work) {
 		if f.has(isAlloc) {
 			w.alloc = true
 		}
-		if c := compressorOf(f.pkg); c != nil && w.dir != Compress && w.dir != Decompress {
-			if d := compression(s, i); d != "" {
-				w.entry, w.codec, w.dir = i, c, d
-			}
+		if c := compressorOf(f.pkg); c != nil && w.dir != compress && w.dir != decompress {
+			w.entry, w.codec, w.dir = int32(i), c, compression(f)
 		}
 		if w.entry < 0 && !w.logging && f.codec != nil {
-			if dir := entryDirection(s, i); dir != "" {
-				w.entry, w.codec, w.dir = i, f.codec, dir
+			if dir := entryDirection(fs, i); dir != noWay {
+				w.entry, w.codec, w.dir = int32(i), f.codec, dir
 			}
 		}
 		if w.suspected == nil && w.entry < 0 && suspected(f) {
@@ -156,21 +154,36 @@ func workOf(s *stack, from int) (w work) {
 }
 
 // entryDirection asks the entry, then the codec's frames below it.
-func entryDirection(s *stack, i int) Direction {
-	c := s.frames[i].fn.codec
-	for ; i < len(s.frames) && s.frames[i].fn.codec == c; i++ {
-		if d := s.frames[i].fn.dir; d != "" {
+func entryDirection(fs []frame, i int) way {
+	c := fs[i].fn.codec
+	for ; i < len(fs) && fs[i].fn.codec == c; i++ {
+		if d := fs[i].fn.dir; d != noWay {
 			return d
 		}
 	}
-	return ""
+	return noWay
 }
 
 var decompresses = regexp.MustCompile(`(?i)decod|decomp|uncompress|inflat|read|reset`)
 
-func compression(s *stack, i int) Direction {
-	if decompresses.MatchString(s.frames[i].fn.sym) {
-		return Decompress
+func compression(f *fn) way {
+	if decompresses.MatchString(f.sym) {
+		return decompress
 	}
-	return Compress
+	return compress
+}
+
+// way is a [Direction] in one byte.
+type way uint8
+
+const (
+	noWay way = iota
+	decode
+	encode
+	compress
+	decompress
+)
+
+func (w way) direction() Direction {
+	return [...]Direction{"", Decode, Encode, Compress, Decompress}[w]
 }

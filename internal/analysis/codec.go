@@ -8,8 +8,8 @@ import (
 // codec is one serialization format's implementation.
 type codec struct {
 	name     string
-	prefixes []string  // package paths: the package itself and what lies below it
-	always   Direction // for packages that only go one way
+	prefixes []string // package paths: the package itself and what lies below it
+	always   way      // for packages that only go one way
 }
 
 // codecs is the table of codec packages. The first match wins, so more
@@ -24,17 +24,17 @@ var codecs = []*codec{
 	{name: "sonic", prefixes: []string{"github.com/bytedance/sonic"}},
 	{name: "goccy/go-json", prefixes: []string{"github.com/goccy/go-json"}},
 	{name: "segmentio/encoding", prefixes: []string{"github.com/segmentio/encoding"}},
-	{name: "easyjson", prefixes: []string{"github.com/mailru/easyjson/jlexer"}, always: Decode},
-	{name: "easyjson", prefixes: []string{"github.com/mailru/easyjson/jwriter"}, always: Encode},
+	{name: "easyjson", prefixes: []string{"github.com/mailru/easyjson/jlexer"}, always: decode},
+	{name: "easyjson", prefixes: []string{"github.com/mailru/easyjson/jwriter"}, always: encode},
 	{name: "easyjson", prefixes: []string{"github.com/mailru/easyjson"}},
 	{name: "ffjson", prefixes: []string{"github.com/pquerna/ffjson"}},
 	{name: "gojay", prefixes: []string{"github.com/francoispqt/gojay"}},
-	{name: "jettison", prefixes: []string{"github.com/wI2L/jettison"}, always: Encode},
-	{name: "simdjson", prefixes: []string{"github.com/minio/simdjson-go"}, always: Decode},
+	{name: "jettison", prefixes: []string{"github.com/wI2L/jettison"}, always: encode},
+	{name: "simdjson", prefixes: []string{"github.com/minio/simdjson-go"}, always: decode},
 	{name: "fastjson", prefixes: []string{"github.com/valyala/fastjson"}},
-	{name: "gjson", prefixes: []string{"github.com/tidwall/gjson"}, always: Decode},
-	{name: "sjson", prefixes: []string{"github.com/tidwall/sjson"}, always: Encode},
-	{name: "jsonparser", prefixes: []string{"github.com/buger/jsonparser"}, always: Decode},
+	{name: "gjson", prefixes: []string{"github.com/tidwall/gjson"}, always: decode},
+	{name: "sjson", prefixes: []string{"github.com/tidwall/sjson"}, always: encode},
+	{name: "jsonparser", prefixes: []string{"github.com/buger/jsonparser"}, always: decode},
 	{name: "ugorji", prefixes: []string{"github.com/ugorji/go/codec"}},
 	{name: "protojson", prefixes: []string{
 		"google.golang.org/protobuf/encoding/protojson", "google.golang.org/protobuf/internal/encoding/json",
@@ -71,7 +71,7 @@ var codecs = []*codec{
 	{name: "flatbuffers", prefixes: []string{"github.com/google/flatbuffers"}},
 	{name: "arrow ipc", prefixes: []string{"github.com/apache/arrow/go/arrow/ipc", "github.com/apache/arrow-go/v18/arrow/ipc"}},
 	{name: "parquet", prefixes: []string{"github.com/parquet-go/parquet-go", "github.com/segmentio/parquet-go", "github.com/xitongsys/parquet-go"}},
-	{name: "mapstructure", prefixes: []string{"github.com/mitchellh/mapstructure", "github.com/go-viper/mapstructure"}, always: Decode},
+	{name: "mapstructure", prefixes: []string{"github.com/mitchellh/mapstructure", "github.com/go-viper/mapstructure"}, always: decode},
 	{name: "k8s serializer", prefixes: []string{"k8s.io/apimachinery/pkg/runtime/serializer"}},
 	{name: "prometheus text", prefixes: []string{"github.com/prometheus/common/expfmt"}},
 }
@@ -133,18 +133,18 @@ var (
 // direction tells from a function's name which way a codec goes; "" when the
 // name does not say, and the next frame down is asked. "Unmarshal" holds
 // "marshal", so decoding is tried first.
-func direction(sym string) Direction {
+func direction(sym string) way {
 	switch {
 	case decodes.MatchString(sym):
-		return Decode
+		return decode
 	case encodes.MatchString(sym):
-		return Encode
+		return encode
 	case reads.MatchString(sym):
-		return Decode
+		return decode
 	case writes.MatchString(sym):
-		return Encode
+		return encode
 	}
-	return ""
+	return noWay
 }
 
 // Generated and interface methods that stand in the application's packages.
@@ -153,27 +153,27 @@ func direction(sym string) Direction {
 var (
 	generatedNames = map[string]struct {
 		codec string
-		dir   Direction
+		dir   way
 	}{
-		"UnmarshalJSON": {"encoding/json", Decode}, "MarshalJSON": {"encoding/json", Encode},
-		"UnmarshalJSONFrom": {"encoding/json", Decode}, "MarshalJSONTo": {"encoding/json", Encode},
-		"UnmarshalEasyJSON": {"easyjson", Decode}, "MarshalEasyJSON": {"easyjson", Encode},
-		"UnmarshalJSONObject": {"gojay", Decode}, "MarshalJSONObject": {"gojay", Encode},
-		"UnmarshalMsg": {"msgp", Decode}, "DecodeMsg": {"msgp", Decode}, "MarshalMsg": {"msgp", Encode}, "EncodeMsg": {"msgp", Encode},
-		"DecodeMsgpack": {"msgpack", Decode}, "EncodeMsgpack": {"msgpack", Encode},
-		"UnmarshalVT": {"vtprotobuf", Decode}, "UnmarshalVTUnsafe": {"vtprotobuf", Decode},
-		"MarshalVT": {"vtprotobuf", Encode}, "MarshalToVT": {"vtprotobuf", Encode}, "MarshalToSizedBufferVT": {"vtprotobuf", Encode},
-		"MarshalToSizedBuffer": {"gogo/protobuf", Encode}, "XXX_Unmarshal": {"protobuf", Decode}, "XXX_Marshal": {"protobuf", Encode},
-		"UnmarshalBSON": {"bson", Decode}, "MarshalBSON": {"bson", Encode}, "UnmarshalBSONValue": {"bson", Decode}, "MarshalBSONValue": {"bson", Encode},
-		"GobDecode": {"gob", Decode}, "GobEncode": {"gob", Encode},
-		"UnmarshalCBOR": {"cbor", Decode}, "MarshalCBOR": {"cbor", Encode},
-		"UnmarshalYAML": {"yaml", Decode}, "MarshalYAML": {"yaml", Encode},
-		"UnmarshalXML": {"encoding/xml", Decode}, "MarshalXML": {"encoding/xml", Encode},
-		"CodecDecodeSelf": {"ugorji", Decode}, "CodecEncodeSelf": {"ugorji", Encode},
+		"UnmarshalJSON": {"encoding/json", decode}, "MarshalJSON": {"encoding/json", encode},
+		"UnmarshalJSONFrom": {"encoding/json", decode}, "MarshalJSONTo": {"encoding/json", encode},
+		"UnmarshalEasyJSON": {"easyjson", decode}, "MarshalEasyJSON": {"easyjson", encode},
+		"UnmarshalJSONObject": {"gojay", decode}, "MarshalJSONObject": {"gojay", encode},
+		"UnmarshalMsg": {"msgp", decode}, "DecodeMsg": {"msgp", decode}, "MarshalMsg": {"msgp", encode}, "EncodeMsg": {"msgp", encode},
+		"DecodeMsgpack": {"msgpack", decode}, "EncodeMsgpack": {"msgpack", encode},
+		"UnmarshalVT": {"vtprotobuf", decode}, "UnmarshalVTUnsafe": {"vtprotobuf", decode},
+		"MarshalVT": {"vtprotobuf", encode}, "MarshalToVT": {"vtprotobuf", encode}, "MarshalToSizedBufferVT": {"vtprotobuf", encode},
+		"MarshalToSizedBuffer": {"gogo/protobuf", encode}, "XXX_Unmarshal": {"protobuf", decode}, "XXX_Marshal": {"protobuf", encode},
+		"UnmarshalBSON": {"bson", decode}, "MarshalBSON": {"bson", encode}, "UnmarshalBSONValue": {"bson", decode}, "MarshalBSONValue": {"bson", encode},
+		"GobDecode": {"gob", decode}, "GobEncode": {"gob", encode},
+		"UnmarshalCBOR": {"cbor", decode}, "MarshalCBOR": {"cbor", encode},
+		"UnmarshalYAML": {"yaml", decode}, "MarshalYAML": {"yaml", encode},
+		"UnmarshalXML": {"encoding/xml", decode}, "MarshalXML": {"encoding/xml", encode},
+		"CodecDecodeSelf": {"ugorji", decode}, "CodecEncodeSelf": {"ugorji", encode},
 	}
-	generatedDirs = map[string]Direction{
-		"Unmarshal": Decode, "Decode": Decode, "Read": Decode, "FastRead": Decode,
-		"Marshal": Encode, "MarshalTo": Encode, "Encode": Encode, "Write": Encode, "FastWrite": Encode, "FastWriteNocopy": Encode, "Size": Encode,
+	generatedDirs = map[string]way{
+		"Unmarshal": decode, "Decode": decode, "Read": decode, "FastRead": decode,
+		"Marshal": encode, "MarshalTo": encode, "Encode": encode, "Write": encode, "FastWrite": encode, "FastWriteNocopy": encode, "Size": encode,
 	}
 	generatedFiles = []struct{ suffix, codec string }{
 		{"_vtproto.pb.go", "vtprotobuf"},
@@ -194,7 +194,7 @@ var (
 // byName finds the codec of that name, or makes it.
 func byName(name string) *codec {
 	for _, c := range codecs {
-		if c.name == name && c.always == "" {
+		if c.name == name && c.always == noWay {
 			return c
 		}
 	}
@@ -202,12 +202,15 @@ func byName(name string) *codec {
 }
 
 // generatedCodec tells a generated method from its name and file.
-func generatedCodec(f *fn) (*codec, Direction) {
+func generatedCodec(f *fn) (*codec, way) {
 	if m := easyjsonFunc.FindStringSubmatch(f.sym); m != nil {
-		return byName("easyjson"), Direction(strings.ToLower(m[1]))
+		if m[1] == "Decode" {
+			return byName("easyjson"), decode
+		}
+		return byName("easyjson"), encode
 	}
 	if !strings.HasPrefix(f.sym, "(") && !strings.Contains(f.sym, ".") {
-		return nil, "" // a plain function: methods only
+		return nil, noWay // a plain function: methods only
 	}
 	if g, ok := generatedNames[f.last]; ok {
 		return byName(g.codec), g.dir
@@ -219,7 +222,7 @@ func generatedCodec(f *fn) (*codec, Direction) {
 			}
 		}
 	}
-	return nil, ""
+	return nil, noWay
 }
 
 // soundsLike matches names that suggest a codec, for the list of suspects.

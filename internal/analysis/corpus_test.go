@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/google/pprof/profile"
+	"github.com/profbot/profbot/internal/profile"
 )
 
 // The corpus holds profiles of one service built on different routers and
@@ -18,7 +18,7 @@ func load(t testing.TB, name string) *profile.Profile {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Parse(data, 0)
+	p, err := profile.Parse(data, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

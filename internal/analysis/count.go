@@ -52,8 +52,8 @@ func (c *counts) end(e *endpoint) *endCount {
 	return c.ends[e]
 }
 
-// add counts one CPU stack.
-func (c *counts) add(s *stack) {
+// add counts one CPU stack with its frames.
+func (c *counts) add(s *stack, fs []frame) {
 	if s.truncated {
 		c.truncated += s.value
 	}
@@ -61,11 +61,11 @@ func (c *counts) add(s *stack) {
 		c.suspected[f.name] += s.value
 	}
 	if s.end == nil {
-		c.other[s.other] += s.value
+		c.other[*s.other] += s.value
 		if s.truncated {
 			c.lost += s.value
 		}
-		if isGC(s) {
+		if *s.other == otherGC {
 			c.gcSamples += s.value
 		}
 		return
@@ -80,27 +80,27 @@ func (c *counts) add(s *stack) {
 	case w.io:
 		e.io += s.value
 		return // the codec only called it
-	case w.dir == Decode:
+	case w.dir == decode:
 		e.decode += s.value
-		e.sources[c.ev.find(s)] += s.value
-	case w.dir == Encode:
+		e.sources[c.ev.find(s, fs)] += s.value
+	case w.dir == encode:
 		e.encode += s.value
-	case w.dir == Compress || w.dir == Decompress:
+	case w.dir == compress || w.dir == decompress:
 		e.compress += s.value
 	default:
 		return
 	}
-	key := codecKey{w.codec.name, w.dir}
+	key := codecKey{w.codec.name, w.dir.direction()}
 	cc := e.codecs[key]
 	if cc == nil {
 		cc = &codecCount{entries: map[string]int64{}, callers: map[frame]int64{}}
 		e.codecs[key] = cc
 	}
 	cc.samples += s.value
-	cc.entries[s.frames[w.entry].fn.name] += s.value
+	cc.entries[fs[w.entry].fn.name] += s.value
 	for i := w.entry - 1; i >= 0; i-- {
-		if s.frames[i].fn.origin == originApp {
-			cc.callers[s.frames[i]] += s.value
+		if fs[i].fn.origin == originApp {
+			cc.callers[fs[i]] += s.value
 			break
 		}
 	}
@@ -108,16 +108,17 @@ func (c *counts) add(s *stack) {
 
 // gc shares the background collector's CPU out by allocated bytes: who
 // allocates makes it run.
-func (c *counts) gc(allocs []*stack) {
+func (c *counts) gc(allocs []stack) {
 	var total int64
-	for _, s := range allocs {
+	for i := range allocs {
+		s := &allocs[i]
 		total += s.value
 		if s.end == nil || c.ends[s.end] == nil {
 			continue
 		}
 		e := c.ends[s.end]
 		e.allocBytes += s.value
-		if s.work.dir == Decode {
+		if s.work.dir == decode {
 			e.decodeBytes += s.value
 		}
 	}
@@ -133,17 +134,19 @@ func (c *counts) gc(allocs []*stack) {
 
 // inside counts the goroutines that were in each endpoint's handler when the
 // goroutine profile was taken: the callers that could have shared a flight.
-func (c *counts) inside(goroutines []*stack) {
+func (c *counts) inside(t *paths, goroutines []stack) {
 	byHandler := map[*fn]*endCount{}
 	for e, n := range c.ends {
 		for f := range e.handlers {
 			byHandler[f] = n
 		}
 	}
-	for _, s := range goroutines {
-		for _, f := range s.frames {
+	var fs []frame
+	for i := range goroutines {
+		fs = t.path(goroutines[i].node, fs)
+		for _, f := range fs {
 			if n := byHandler[f.fn]; n != nil {
-				n.inside += s.value
+				n.inside += goroutines[i].value
 				break
 			}
 		}

@@ -3,7 +3,7 @@ package analysis
 import (
 	"fmt"
 	"path"
-	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -17,228 +17,133 @@ type endpoint struct {
 	lines    map[*fn]int64 // a line inside the function, for one with no start line
 }
 
-// attribution gives every stack its endpoint, or the name of the remainder it
-// belongs to.
+// remainder is a piece of the CPU that belongs to no endpoint.
+type remainder *string
+
+// attribution gives every stack its endpoint, or the remainder it belongs to.
 type attribution struct {
-	byKey map[string]*endpoint
-	// onPath are functions seen above another dispatcher: middleware. nextAt
-	// are the lines of theirs from which the next handler was called.
-	onPath map[*fn]bool
-	nextAt map[frame]bool
+	t      *paths
+	sp     *spine
+	byKey  map[string]*endpoint
+	others map[string]remainder
 	routes map[string]string
 	labels string // the label key in use; "" for none
+	buf    []frame
 }
 
 // attribute works on all stacks at once, since what one stack cannot tell
 // another may: a middleware shows itself only where it calls the next handler.
-func attribute(cpu, allocs []*stack, routes map[string]string) *attribution {
-	a := &attribution{byKey: map[string]*endpoint{}, onPath: map[*fn]bool{}, nextAt: map[frame]bool{}, routes: routes, labels: labelKey(cpu)}
-	all := make([]*stack, 0, len(cpu)+len(allocs))
-	all = append(append(all, cpu...), allocs...)
-	for _, s := range cpu {
-		s.votes = s.value
-	}
-	repair(cpu)
-
-	var served []*stack
-	for _, s := range all {
-		s.handler = len(s.frames)
-		if serverMark(s) >= 0 {
-			served = append(served, s)
+func attribute(t *paths, cpu, allocs []stack, routes map[string]string) *attribution {
+	repair(t, cpu)
+	a := &attribution{t: t, byKey: map[string]*endpoint{}, others: map[string]remainder{}, routes: routes, labels: t.labelKey(cpu)}
+	a.sp = newSpine(t, cpu, allocs)
+	all := [][]stack{cpu, allocs}
+	for s := range each(all) {
+		s.handler = int32(a.sp.places[s.node].depth)
+		if a.sp.places[s.node].served {
+			a.assign(s)
 		}
-	}
-	spine := a.spine(served)
-	a.fanOut(served, spine)
-	for _, s := range served {
-		a.assign(s, spine[s])
 	}
 	a.byLabel(cpu, all)
 	a.spawned(all)
 	a.rest(all)
+	a.sp = nil
 	return a
 }
 
-// serverMark finds the frame that shows a server's goroutine; -1 for none.
-func serverMark(s *stack) int {
-	for i, f := range s.frames[:min(serverMarkDepth, len(s.frames))] {
-		if f.fn.has(isServerRoot) {
-			return i
-		}
-	}
-	return -1
-}
-
-// spine finds, for every served stack, the index of the deepest frame that
-// calls the next handler, and learns which other functions do.
-func (a *attribution) spine(served []*stack) map[*stack]int {
-	deepest := make(map[*stack]int, len(served))
-	for _, s := range served {
-		d := -1
-		for i := serverMark(s); i < len(s.frames); i++ {
-			f := s.frames[i].fn
-			if f.codec != nil || f.source != nil && f.source.how != reader {
-				break // inside the handler's work
-			}
-			if f.has(isDispatcher) || f.has(isRPCGlue) {
-				d = i
-			}
-		}
-		deepest[s] = d
-	}
-	// What stands above a dispatcher calls the next handler too: app
-	// middleware, a home-made mux, a library's wrapper.
-	for s, d := range deepest {
-		for i := serverMark(s); i < d; i++ {
-			a.onPath[s.frames[i].fn] = true
-			a.nextAt[s.frames[i]] = true
-		}
-	}
-	// A middleware may call a handler that is no function of a dispatcher's,
-	// from the line where it calls the others.
-	for s, d := range deepest {
-		for h := handlerAt(s, d); h >= 0 && h+1 < len(s.frames) && a.onPath[s.frames[h].fn] && a.nextAt[s.frames[h]] &&
-			s.frames[h+1].fn.origin == originApp; h = handlerAt(s, d) {
-			d = h
-			deepest[s] = d
-		}
-	}
-	return deepest
-}
-
-// dispatchName matches the names of functions that choose a handler.
-var dispatchName = regexp.MustCompile(`(?i)serve|handle|dispatch|rout|next|invoke|call|wrap|middleware|process|exec|^do$|^run$`)
-
-// fanOut finds home-made dispatch: a function in the handler's place one line
-// of which reaches several application functions. It moves the spine into them.
-func (a *attribution) fanOut(served []*stack, spine map[*stack]int) {
-	type site struct {
-		fn   *fn
-		line int64
-	}
-	for range 3 { // dispatch within dispatch is rare; deeper is not believed
-		callees := map[site]map[*fn]int64{}
-		total := map[*fn]int64{}
-		from := map[*fn]map[*fn]int64{} // callee -> caller -> votes
-		for _, s := range served {
-			for i := 1; i < len(s.frames); i++ {
-				if c := s.frames[i].fn; c.origin == originApp {
-					if from[c] == nil {
-						from[c] = map[*fn]int64{}
-					}
-					from[c][s.frames[i-1].fn] += s.votes
+// each yields the stacks of several lists in place.
+func each(lists [][]stack) func(yield func(*stack) bool) {
+	return func(yield func(*stack) bool) {
+		for _, l := range lists {
+			for i := range l {
+				if !yield(&l[i]) {
+					return
 				}
-			}
-			h := handlerAt(s, spine[s])
-			if h < 0 {
-				continue
-			}
-			f := s.frames[h].fn
-			total[f] += s.votes
-			if h+1 < len(s.frames) && s.frames[h+1].fn.origin == originApp && s.frames[h+1].fn != f {
-				at := site{f, s.frames[h].line}
-				if callees[at] == nil {
-					callees[at] = map[*fn]int64{}
-				}
-				callees[at][s.frames[h+1].fn] += s.votes
-			}
-		}
-		dispatch := map[*fn]bool{}
-		for at, cs := range callees {
-			if !at.fn.has(isClosure) && !dispatchName.MatchString(at.fn.last) {
-				continue
-			}
-			n := 0
-			for c, seen := range cs {
-				// Called from elsewhere as well it is a helper, not a handler.
-				var others int64
-				for caller, k := range from[c] {
-					if caller != at.fn {
-						others += k
-					}
-				}
-				if seen >= 2 && seen*50 >= total[at.fn] && others*10 <= seen {
-					n++
-				}
-			}
-			if n >= 2 {
-				dispatch[at.fn] = true
-			}
-		}
-		if len(dispatch) == 0 {
-			return
-		}
-		for _, s := range served {
-			if h := handlerAt(s, spine[s]); h >= 0 && dispatch[s.frames[h].fn] {
-				a.onPath[s.frames[h].fn] = true
-				spine[s] = h
 			}
 		}
 	}
 }
 
-// handlerAt finds the first application frame below the spine's end; -1 when
-// there is none.
-func handlerAt(s *stack, spine int) int {
-	for i := spine + 1; i < len(s.frames); i++ {
-		f := s.frames[i].fn
-		if f.origin == originApp && !f.has(isRPCGlue) {
-			return i
-		}
-		if f.codec != nil || f.source != nil {
-			return -1 // the framework's own reading and decoding
-		}
-	}
-	return -1
+// frames are the stack's frames, root first, until the next call.
+func (a *attribution) frames(s *stack) []frame {
+	a.buf = a.t.path(s.node, a.buf)
+	return a.buf
 }
 
-// assign gives a served stack its endpoint by its frames.
-func (a *attribution) assign(s *stack, spine int) {
-	glue := -1
-	for i := range min(spine+1, len(s.frames)) {
-		if s.frames[i].fn.has(isRPCGlue) {
-			glue = i
-		}
+// served reports whether a stack lies below a server's mark.
+func (a *attribution) served(s *stack) bool { return a.sp.places[s.node].served }
+
+func (a *attribution) leave(s *stack, name string) {
+	r := a.others[name]
+	if r == nil {
+		r = &name
+		a.others[name] = r
 	}
-	h := handlerAt(s, spine)
+	s.end, s.other = nil, r
+}
+
+// assign gives a served stack its endpoint by its place.
+func (a *attribution) assign(s *stack) {
+	pl := a.sp.places[s.node]
+	index := func(n uint32) int32 { return int32(a.sp.places[n].depth) - 1 }
+	h := pl.handler
 	switch {
-	case glue >= 0:
-		name := rpcName(s.frames[glue].fn)
-		if h < 0 {
-			h = glue
+	case pl.glue != 0:
+		name := rpcName(a.t.at(pl.glue).fn)
+		if h == 0 {
+			h = pl.glue
 		}
-		a.put(s, "rpc "+name, name, "rpc", h)
-	case h >= 0 && a.onPath[s.frames[h].fn]:
-		s.other, s.handler = "(middleware) "+pretty(s.frames[h].fn), h
-	case h >= 0:
-		f := s.frames[h].fn
-		a.put(s, "stack "+f.name, a.nameOf(f, s.frames[h].line), "stack", h)
+		a.put(s, "rpc "+name, name, "rpc", index(h), a.t.at(h))
+	case h != 0 && a.sp.onPath[a.t.at(h).fn]:
+		s.handler = index(h)
+		a.leave(s, "(middleware) "+pretty(a.t.at(h).fn))
+	case h != 0:
+		f := a.t.at(h)
+		a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", index(h), f)
 	default:
-		// A library's handler: metrics, profiles, files.
-		if i := spine + 1; spine >= 0 && i < len(s.frames) {
-			f := s.frames[i].fn
-			if a.onPath[f] && !f.has(isServer) {
-				s.other, s.handler = "(middleware) "+pretty(f), i
-				return
-			}
-			if !f.has(isServer) && f.origin == originThird || f.pkg == "net/http/pprof" {
-				a.put(s, "stack "+f.name, a.nameOf(f, s.frames[i].line), "stack", i)
-				return
-			}
-		}
-		s.other = "(server) reading requests, routing, writing replies"
+		a.library(s, pl)
 	}
 }
 
-func (a *attribution) put(s *stack, key, name, how string, handler int) {
+// library places a served stack without a frame of the application: a
+// library's handler (metrics, profiles, files) or the server's own work.
+func (a *attribution) library(s *stack, pl place) {
+	if pl.spine != 0 {
+		if n := a.next(s.node, pl.spine); n != 0 {
+			f := a.t.at(n)
+			at := int32(a.sp.places[n].depth) - 1
+			if a.sp.onPath[f.fn] && !f.fn.has(isServer) {
+				s.handler = at
+				a.leave(s, "(middleware) "+pretty(f.fn))
+				return
+			}
+			if !f.fn.has(isServer) && f.fn.origin == originThird || f.fn.pkg == "net/http/pprof" {
+				a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", at, f)
+				return
+			}
+		}
+	}
+	a.leave(s, "(server) reading requests, routing, writing replies")
+}
+
+// next is the node below an ancestor on the way to n; 0 when they are one.
+func (a *attribution) next(n, ancestor uint32) uint32 {
+	below := uint32(0)
+	for ; n != ancestor; n = a.t.nodes[n].parent {
+		below = n
+	}
+	return below
+}
+
+func (a *attribution) put(s *stack, key, name, how string, handler int32, f frame) {
 	e := a.byKey[key]
 	if e == nil {
 		e = &endpoint{name: name, how: how, handlers: map[*fn]int64{}, lines: map[*fn]int64{}}
 		a.byKey[key] = e
 	}
-	s.end, s.other, s.handler = e, "", handler
+	s.end, s.other, s.handler = e, nil, handler
 	// A goroutine that a handler started does not show the handler.
-	if handler < len(s.frames) && (how == "goroutine" || serverMark(s) >= 0 || len(e.handlers) == 0) {
-		f := s.frames[handler]
+	if f.fn != nil && (how == "goroutine" || a.served(s) || len(e.handlers) == 0) {
 		e.handlers[f.fn] += s.value
 		if l, ok := e.lines[f.fn]; !ok || f.line < l {
 			e.lines[f.fn] = f.line
@@ -250,20 +155,20 @@ func (a *attribution) put(s *stack, key, name, how string, handler int) {
 // They also teach: a function that is seen under one label only belongs to
 // that endpoint, which places the stacks that have no labels (allocs), and one
 // that is seen under several is middleware.
-func (a *attribution) byLabel(cpu, all []*stack) {
+func (a *attribution) byLabel(cpu []stack, all [][]stack) {
 	if a.labels == "" {
 		return
 	}
-	labelled := map[*stack]string{}
 	votes := map[*fn]map[string]int64{}
-	for _, s := range cpu {
-		v := routeOf(s.label(a.labels))
+	seen := map[*fn]bool{}
+	for i := range cpu {
+		s := &cpu[i]
+		v := a.route(s)
 		if v == "" {
 			continue
 		}
-		labelled[s] = v
-		seen := map[*fn]bool{}
-		for _, f := range s.frames {
+		clear(seen)
+		for _, f := range a.frames(s) {
 			if f.fn.origin != originApp || seen[f.fn] {
 				continue
 			}
@@ -271,27 +176,24 @@ func (a *attribution) byLabel(cpu, all []*stack) {
 			if votes[f.fn] == nil {
 				votes[f.fn] = map[string]int64{}
 			}
-			votes[f.fn][v] += s.votes
+			votes[f.fn][v] += s.value
 		}
 	}
 	owner := make(map[*fn]string, len(votes))
 	for f, by := range votes {
-		var sum, best int64
-		var name string
-		for v, n := range by {
+		var sum int64
+		for _, n := range by {
 			sum += n
-			if n > best || n == best && v < name {
-				best, name = n, v
-			}
 		}
-		if best*10 >= sum*9 {
+		if name := top(by); by[name]*10 >= sum*9 {
 			owner[f] = name
 		}
 	}
-	for _, s := range all {
+	for s := range each(all) {
+		want := a.route(s)
 		own, h := "", -1
-		want := labelled[s]
-		for i, f := range s.frames {
+		fs := a.frames(s)
+		for i, f := range fs {
 			if v := owner[f.fn]; v != "" && (want == "" || v == want) {
 				own, h = v, i
 				break
@@ -300,17 +202,30 @@ func (a *attribution) byLabel(cpu, all []*stack) {
 		switch {
 		case want != "":
 			if h < 0 {
-				if h = s.handler; h >= len(s.frames) {
-					h = firstApp(s)
+				if h = int(s.handler); h >= len(fs) {
+					h = firstApp(fs)
 				}
 			}
-			a.put(s, "label "+want, want, "label:"+a.labels, h)
-		case own != "" && serverMark(s) >= 0:
-			a.put(s, "label "+own, own, "label:"+a.labels, h)
-		case s.end != nil && s.handler < len(s.frames) && len(votes[s.frames[s.handler].fn]) > 1 && owner[s.frames[s.handler].fn] == "":
-			s.end, s.other = nil, "(middleware) "+pretty(s.frames[s.handler].fn)
+			a.put(s, "label "+want, want, "label:"+a.labels, int32(h), at(fs, h))
+		case own != "" && a.served(s):
+			a.put(s, "label "+own, own, "label:"+a.labels, int32(h), at(fs, h))
+		case s.end != nil && int(s.handler) < len(fs):
+			if f := fs[s.handler].fn; len(votes[f]) > 1 && owner[f] == "" {
+				a.leave(s, "(middleware) "+pretty(f))
+			}
 		}
 	}
+}
+
+// route is the route that a stack's label names; "" for none.
+func (a *attribution) route(s *stack) string { return routeOf(a.t.labels.sets[s.labels][a.labels]) }
+
+// at is a frame of a path; none beyond its end.
+func at(fs []frame, i int) frame {
+	if i < 0 || i >= len(fs) {
+		return frame{}
+	}
+	return fs[i]
 }
 
 // routeOf undoes the doubled method of tracers that put the method before a
@@ -322,92 +237,95 @@ func routeOf(label string) string {
 	return label
 }
 
-// firstApp is the index of the first application frame; len(frames) for none.
-func firstApp(s *stack) int {
-	for i, f := range s.frames {
+// firstApp is the index of the first application frame; the path's length for none.
+func firstApp(fs []frame) int {
+	for i, f := range fs {
 		if f.fn.origin == originApp {
 			return i
 		}
 	}
-	return len(s.frames)
+	return len(fs)
 }
 
 // spawned gives goroutines that a handler started back to it. A closure keeps
 // the name of the function that made it; where that function is seen under one
 // endpoint only, the goroutine is that endpoint's.
-func (a *attribution) spawned(all []*stack) {
+func (a *attribution) spawned(all [][]stack) {
 	seen := map[string]map[*endpoint]int64{}
-	note := func(base string, e *endpoint) {
-		if seen[base] == nil {
-			seen[base] = map[*endpoint]int64{}
-		}
-		seen[base][e]++
-	}
-	for _, s := range all {
+	var done []string
+	for s := range each(all) {
 		if s.end == nil {
 			continue
 		}
-		done := map[string]bool{}
-		for _, f := range s.frames[min(s.handler, len(s.frames)):] {
-			if f.fn.origin == originApp && !done[f.fn.base] {
-				done[f.fn.base] = true
-				note(f.fn.base, s.end)
+		done = done[:0]
+		fs := a.frames(s)
+		for _, f := range fs[min(int(s.handler), len(fs)):] {
+			if f.fn.origin != originApp || slices.Contains(done, f.fn.base) {
+				continue
 			}
+			done = append(done, f.fn.base)
+			if seen[f.fn.base] == nil {
+				seen[f.fn.base] = map[*endpoint]int64{}
+			}
+			seen[f.fn.base][s.end]++
 		}
 	}
-	for _, s := range all {
-		if s.end != nil || s.other != "" {
+	for s := range each(all) {
+		if s.end != nil || s.other != nil || s.truncated {
 			continue
 		}
-		i := firstApp(s)
-		if i >= len(s.frames) || s.truncated {
+		fs := a.frames(s)
+		i := firstApp(fs)
+		if i >= len(fs) {
 			continue
 		}
 		var sum, best int64
 		var to *endpoint
-		for e, n := range seen[s.frames[i].fn.base] {
+		for e, n := range seen[fs[i].fn.base] {
 			sum += n
 			if n > best || n == best && to != nil && e.name < to.name {
 				best, to = n, e
 			}
 		}
 		if to != nil && best*10 >= sum*8 {
-			s.end, s.handler = to, i
+			s.end, s.handler = to, int32(i)
 		}
 	}
 }
 
 // rest names what is left: the collector, the scheduler, clients' loops,
 // background goroutines.
-func (a *attribution) rest(all []*stack) {
-	for _, s := range all {
-		if s.end != nil || s.other != "" {
+func (a *attribution) rest(all [][]stack) {
+	for s := range each(all) {
+		if s.end != nil || s.other != nil {
 			continue
 		}
-		i := firstApp(s)
-		root := s.frames[0].fn
+		fs := a.frames(s)
+		i := firstApp(fs)
+		root := fs[0].fn
 		switch {
 		case s.truncated:
-			s.other = "(truncated) stacks cut off by the runtime"
-		case i < len(s.frames):
-			f := s.frames[i].fn
-			s.handler = i
+			a.leave(s, "(truncated) stacks cut off by the runtime")
+		case i < len(fs):
+			f := fs[i].fn
 			name := "goroutine " + pretty(&fn{name: f.base, pkg: f.pkg, sym: strings.TrimPrefix(f.base, f.pkg+"."), base: f.base, last: f.last})
-			a.put(s, "goroutine "+f.base, name, "goroutine", i)
-		case isGC(s):
-			s.other = "(gc) background garbage collection"
-		case runtimeOnly(s):
-			s.other = "(runtime) scheduler and timers"
+			a.put(s, "goroutine "+f.base, name, "goroutine", int32(i), fs[i])
+		case isGC(fs):
+			a.leave(s, otherGC)
+		case runtimeOnly(fs):
+			a.leave(s, "(runtime) scheduler and timers")
 		case strings.HasPrefix(root.name, "net/http.(*persistConn)") || strings.HasPrefix(root.name, "net/http.(*Transport)") || strings.HasPrefix(root.name, "net/http.(*http2ClientConn)"):
-			s.other = "(http client) connections"
+			a.leave(s, "(http client) connections")
 		default:
-			s.other = "goroutine " + root.name
+			a.leave(s, "goroutine "+root.name)
 		}
 	}
 }
 
-func isGC(s *stack) bool {
-	for _, f := range s.frames {
+const otherGC = "(gc) background garbage collection"
+
+func isGC(fs []frame) bool {
+	for _, f := range fs {
 		if f.fn.has(isGCRoot) {
 			return true
 		}
@@ -415,8 +333,8 @@ func isGC(s *stack) bool {
 	return false
 }
 
-func runtimeOnly(s *stack) bool {
-	for _, f := range s.frames {
+func runtimeOnly(fs []frame) bool {
+	for _, f := range fs {
 		if f.fn.category != CatRuntime && f.fn.category != CatGC && f.fn.category != CatIO {
 			return false
 		}

@@ -11,9 +11,10 @@ import (
 // cache in the same process answers in under a microsecond and is too rare in
 // CPU samples, but the copy it hands out shows among the allocations.
 type evidence struct {
+	t     *paths
 	kinds [2]map[*fn]calls
 	// readers are the readers seen below a decode, by the place that decodes.
-	readers map[place]map[*source]int64
+	readers map[caller]map[*source]int64
 }
 
 // calls are the calls that a function makes, by line and callee.
@@ -29,45 +30,51 @@ type callWeight struct {
 	source map[*source]int64
 }
 
-// place is a line of a function that calls a codec.
-type place struct {
+// caller is a line of a function that calls a codec.
+type caller struct {
 	end  *endpoint // nil: any
 	fn   *fn
 	line int64
 }
 
 // gather indexes the calls of every function that stands above a decode.
-func gather(cpu, allocs []*stack) *evidence {
-	ev := &evidence{readers: map[place]map[*source]int64{}}
+func gather(t *paths, cpu, allocs []stack) *evidence {
+	ev := &evidence{t: t, readers: map[caller]map[*source]int64{}}
 	above := map[*fn]bool{}
-	for _, s := range slices.Concat(cpu, allocs) {
-		if s.work.dir != Decode {
+	var fs []frame
+	for s := range each([][]stack{cpu, allocs}) {
+		if s.work.dir != decode {
 			continue
 		}
+		fs = t.path(s.node, fs)
 		for i := min(s.handler, s.work.entry); i < s.work.entry; i++ {
-			above[s.frames[i].fn] = true
+			above[fs[i].fn] = true
 		}
-		ev.noteReader(s)
+		ev.noteReader(s, fs)
 	}
-	for k, stacks := range [2][]*stack{cpu, allocs} {
+	if len(above) == 0 {
+		return ev
+	}
+	for k, stacks := range [2][]stack{cpu, allocs} {
 		ev.kinds[k] = map[*fn]calls{}
-		for _, s := range stacks {
-			ev.noteCalls(ev.kinds[k], s, above)
+		for i := range stacks {
+			fs = t.path(stacks[i].node, fs)
+			ev.noteCalls(ev.kinds[k], fs, stacks[i].value, above)
 		}
 	}
 	return ev
 }
 
 // noteReader remembers a reader that works below a decode.
-func (ev *evidence) noteReader(s *stack) {
+func (ev *evidence) noteReader(s *stack, fs []frame) {
 	e := s.work.entry
 	if e == 0 {
 		return
 	}
-	for _, f := range s.frames[e:] {
+	for _, f := range fs[e:] {
 		if f.fn.source != nil && f.fn.source.how == reader {
-			at := s.frames[e-1]
-			for _, p := range []place{{s.end, at.fn, at.line}, {nil, at.fn, at.line}} {
+			at := fs[e-1]
+			for _, p := range []caller{{s.end, at.fn, at.line}, {nil, at.fn, at.line}} {
 				if ev.readers[p] == nil {
 					ev.readers[p] = map[*source]int64{}
 				}
@@ -78,26 +85,26 @@ func (ev *evidence) noteReader(s *stack) {
 	}
 }
 
-func (ev *evidence) noteCalls(index map[*fn]calls, s *stack, above map[*fn]bool) {
+func (ev *evidence) noteCalls(index map[*fn]calls, fs []frame, value int64, above map[*fn]bool) {
 	// The source below each frame, from the leaf up: the outermost one counts,
 	// and what lies below a codec's entry was consumed there.
-	last := len(s.frames)
-	for i, f := range s.frames {
+	last := len(fs)
+	for i, f := range fs {
 		if f.fn.codec != nil {
 			last = i
 			break
 		}
 	}
 	var src *source
-	for i := len(s.frames) - 1; i >= 0; i-- {
-		f := s.frames[i].fn
+	for i := len(fs) - 1; i >= 0; i-- {
+		f := fs[i].fn
 		if i < last && f.source != nil && f.source.how != binder {
 			src = f.source
 		}
 		if i == 0 {
 			return
 		}
-		caller := s.frames[i-1]
+		caller := fs[i-1]
 		if !above[caller.fn] {
 			continue
 		}
@@ -112,9 +119,9 @@ func (ev *evidence) noteCalls(index map[*fn]calls, s *stack, above map[*fn]bool)
 			w = &callWeight{source: map[*source]int64{}}
 			cs[key] = w
 		}
-		w.total += s.value
+		w.total += value
 		if src != nil && i < last {
-			w.source[src] += s.value
+			w.source[src] += value
 		}
 	}
 }
@@ -131,32 +138,33 @@ type found struct {
 const siblingShare = 0.25
 
 // find says where the bytes of a decoding stack came from.
-func (ev *evidence) find(s *stack) found {
+func (ev *evidence) find(s *stack, fs []frame) found {
 	w := s.work
-	from := min(s.handler, w.entry)
+	entry := int(w.entry)
+	from := min(int(s.handler), entry)
 	// A framework or a client that decodes by itself.
-	for i := w.entry - 1; i >= from; i-- {
-		if src := s.frames[i].fn.source; src != nil && src.how != reader {
+	for i := entry - 1; i >= from; i-- {
+		if src := fs[i].fn.source; src != nil && src.how != reader {
 			return found{src.kind, src.via, "ancestor"}
 		}
 	}
 	// A streaming decode reads its bytes below itself.
-	if w.entry > 0 {
-		at := s.frames[w.entry-1]
-		for _, p := range []place{{s.end, at.fn, at.line}, {nil, at.fn, at.line}} {
+	if entry > 0 {
+		at := fs[entry-1]
+		for _, p := range []caller{{s.end, at.fn, at.line}, {nil, at.fn, at.line}} {
 			if src := heaviestSource(ev.readers[p]); src != nil {
 				return found{src.kind, src.via, "reader"}
 			}
 		}
 	}
 	// A call on an earlier line of a function on the way here.
-	for i := w.entry - 1; i >= from; i-- {
-		if f, ok := ev.sibling(s.frames[i], s.frames[i+1].fn); ok {
+	for i := entry - 1; i >= from; i-- {
+		if f, ok := ev.sibling(fs[i], fs[i+1].fn); ok {
 			return f
 		}
 	}
-	for i := w.entry - 1; i >= from; i-- {
-		if f := s.frames[i].fn; f.origin == originApp && cacheName.MatchString(f.sym) {
+	for i := entry - 1; i >= from; i-- {
+		if f := fs[i].fn; f.origin == originApp && cacheName.MatchString(f.sym) {
 			return found{SourceCache, "", "name"}
 		}
 	}

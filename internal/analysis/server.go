@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -62,15 +63,15 @@ func classifyServer(f *fn) {
 	if server && f.origin != originApp {
 		f.flags |= isServer
 	}
-	if f.origin == originApp {
-		return
-	}
-	switch {
-	case f.last == "ServeHTTP":
-		f.flags |= isDispatcher
-	case server && (f.has(isClosure) || nexts.MatchString(f.last)) && !writerLike.MatchString(f.sym):
+	if f.origin != originApp && (f.last == "ServeHTTP" || server && dispatches(f)) {
 		f.flags |= isDispatcher
 	}
+}
+
+// dispatches reports whether a framework's function is one of those that call
+// the next handler.
+func dispatches(f *fn) bool {
+	return (f.has(isClosure) || nexts.MatchString(f.last)) && !writerLike.MatchString(f.sym)
 }
 
 // writerLike are framework functions that a handler calls, not that call it.
@@ -91,30 +92,40 @@ func rpcName(f *fn) string {
 // (pkg/pprofserve), OpenTelemetry's and dd-trace-go's, common homemade ones.
 var endpointLabels = []string{"endpoint", "http.route", "http_route", "trace endpoint", "rpc.method", "grpc.method", "grpc_method", "span_name", "route", "handler", "resource", "operation"}
 
+// namesEndpoint reports whether a label's key may name an endpoint. No other
+// label is read: request and span ids would make a stack of every request.
+func namesEndpoint(key string) bool { return slices.Contains(endpointLabels, key) }
+
 // labelKey picks the key that names endpoints in these stacks: the first that
 // is there and whose values are few enough to be routes. Paths with ids in
 // them would make an endpoint of every request.
-func labelKey(stacks []*stack) string {
+func (t *paths) labelKey(stacks []stack) string {
 	const maxValues = 300
-	for _, key := range endpointLabels {
-		values := map[string]bool{}
-		var samples int64
-		for _, s := range stacks {
-			if v := s.label(key); v != "" {
-				values[v] = true
-				samples += s.value
+	type seen struct {
+		values  map[string]bool
+		samples int64
+	}
+	keys := map[string]*seen{}
+	bySet := make([]int64, len(t.labels.sets))
+	for i := range stacks {
+		bySet[stacks[i].labels] += stacks[i].value
+	}
+	for id, set := range t.labels.sets {
+		for key, v := range set {
+			if bySet[id] == 0 || v == "" {
+				continue
 			}
-		}
-		if len(values) > 0 && len(values) <= maxValues && int64(len(values)) <= max(20, samples/4) {
-			return key
+			if keys[key] == nil {
+				keys[key] = &seen{values: map[string]bool{}}
+			}
+			keys[key].values[v] = true
+			keys[key].samples += bySet[id]
 		}
 	}
-	return ""
-}
-
-func (s *stack) label(key string) string {
-	if v := s.labels[key]; len(v) > 0 {
-		return v[0]
+	for _, key := range endpointLabels {
+		if k := keys[key]; k != nil && len(k.values) <= maxValues && int64(len(k.values)) <= max(20, k.samples/4) {
+			return key
+		}
 	}
 	return ""
 }

@@ -3,8 +3,6 @@ package analysis
 import (
 	"regexp"
 	"strings"
-
-	"github.com/google/pprof/profile"
 )
 
 // fn is one function as the analysis knows it, interned: two frames of the
@@ -23,7 +21,7 @@ type fn struct {
 	origin   origin
 	category Category // of a frame that is in no codec
 	codec    *codec   // nil when it belongs to none
-	dir      Direction
+	dir      way
 	source   *source // nil unless bytes enter the process or leave a store here
 	flags    flags
 }
@@ -54,56 +52,22 @@ const (
 
 func (f *fn) has(x flags) bool { return f.flags&x != 0 }
 
-// frame is one line of a function on a stack. Inlined calls are frames too.
-type frame struct {
-	fn   *fn
-	line int64
-}
-
-// stack is one distinct call stack with labels, root first.
-type stack struct {
-	frames []frame
-	value  int64 // samples, bytes or goroutines
-	// votes is the stack's weight where stacks of different profiles are
-	// counted together: its samples in a CPU profile, 1 elsewhere.
-	votes  int64
-	labels map[string][]string
-	// truncated: the runtime cut the root off, and no complete stack told it.
-	truncated bool
-
-	// Set by attribution. end is the endpoint, nil outside endpoints; other
-	// names the remainder then. handler is the index of the handler's frame,
-	// or of the first frame that is the endpoint's when the stack has no
-	// handler; len(frames) when nothing is.
-	end     *endpoint
-	other   string
-	handler int
-
-	work work
-}
-
 // funcs interns functions over all profiles of one analysis.
 type funcs struct {
 	byKey map[[2]string]*fn
 	all   []*fn
 }
 
-func newFuncs() *funcs { return &funcs{byKey: map[[2]string]*fn{}} }
-
 // closureTail is what the compiler appends for function literals and
 // wrappers: ".func1", ".func1.2", ".gowrap1", ".deferwrap2", "-range1", "-fm".
 var closureTail = regexp.MustCompile(`(?:\.func\d+|\.gowrap\d+|\.deferwrap\d+|-range\d+|-fm|\.\d+)+$`)
 
-func (t *funcs) intern(f *profile.Function) *fn {
-	name := f.Name
-	if name == "" {
-		name = f.SystemName
-	}
-	key := [2]string{name, f.Filename}
+func (t *funcs) intern(name, file string, line int64) *fn {
+	key := [2]string{name, file}
 	if x := t.byKey[key]; x != nil {
 		return x
 	}
-	x := newFn(name, f.Filename, f.StartLine)
+	x := newFn(name, file, line)
 	x.id = len(t.all)
 	t.byKey[key] = x
 	t.all = append(t.all, x)
@@ -173,44 +137,3 @@ func splitName(s string) (pkg, sym string) {
 
 // versioned matches the last element of a gopkg.in path: "yaml.v3.".
 var versioned = regexp.MustCompile(`^[^.]+\.v\d+\.`)
-
-// stacks reads a profile's stacks, root first. value picks the sample value.
-// Samples whose value is 0 are left out.
-func (t *funcs) stacks(p *profile.Profile, value func(*profile.Sample) int64) []*stack {
-	byFunc := make(map[*profile.Function]*fn, len(p.Function))
-	for _, f := range p.Function {
-		byFunc[f] = t.intern(f)
-	}
-	unknown := t.intern(&profile.Function{Name: "(unknown)"})
-	out := make([]*stack, 0, len(p.Sample))
-	for _, s := range p.Sample {
-		v := value(s)
-		if v == 0 {
-			continue
-		}
-		n := 0
-		for _, l := range s.Location {
-			n += max(1, len(l.Line))
-		}
-		st := &stack{frames: make([]frame, 0, n), value: v, votes: 1, labels: s.Label}
-		for i := len(s.Location) - 1; i >= 0; i-- {
-			l := s.Location[i]
-			if len(l.Line) == 0 {
-				st.frames = append(st.frames, frame{fn: unknown})
-			}
-			// Within a location the last line is the caller, the first the
-			// innermost inlined call.
-			for j := len(l.Line) - 1; j >= 0; j-- {
-				f := byFunc[l.Line[j].Function]
-				if f == nil {
-					f = unknown
-				}
-				st.frames = append(st.frames, frame{f, l.Line[j].Line})
-			}
-		}
-		if len(st.frames) > 0 {
-			out = append(out, st)
-		}
-	}
-	return out
-}

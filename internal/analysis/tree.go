@@ -8,44 +8,70 @@ import (
 	"strings"
 )
 
+// treeLeast is the share of a tree below which frames are left out: a fifth of
+// a pixel in a picture. Their samples stay in their callers' totals.
+const treeLeast = 0.0001
+
 // buildTree merges stacks into the call tree that a flame graph draws. The
 // same function under the same caller is one node, unless its samples belong
 // to different endpoints.
-func buildTree(stacks []*stack, rep *Report) *Tree {
+func buildTree(t *paths, stacks []stack, rep *Report) *Tree {
+	sub := make([]int64, len(t.nodes))
+	for i := range stacks {
+		sub[stacks[i].node] += stacks[i].value
+	}
+	for n := len(t.nodes) - 1; n > 0; n-- {
+		sub[t.nodes[n].parent] += sub[n]
+	}
+	least := int64(treeLeast * float64(sub[0]))
 	root := newBuilder("all", CatLibrary)
-	for _, s := range stacks {
+	var nodes []uint32
+	var fs []frame
+	for k := range stacks {
+		s := &stacks[k]
+		nodes, fs = nodes[:0], t.path(s.node, fs)
+		for n := s.node; n != 0; n = t.nodes[n].parent {
+			nodes = append(nodes, n)
+		}
+		slices.Reverse(nodes)
 		n := root
 		n.Total += s.value
-		for i, f := range s.frames {
+		whole := true
+		for i, f := range fs {
+			if whole = sub[nodes[i]] >= least; !whole {
+				break
+			}
 			end := ""
-			if s.end != nil && i >= s.handler {
+			if s.end != nil && i >= int(s.handler) {
 				end = s.end.name
 			}
-			n = n.child(f.fn, end, nodeCategory(s, i))
+			n = n.child(f.fn, end, nodeCategory(s, fs, i))
 			n.Total += s.value
 		}
-		n.Self += s.value
+		if whole {
+			n.Self += s.value
+		}
 	}
-	t := &Tree{Root: root.finish(), Kind: "cpu", Unit: "samples"}
+	tree := &Tree{Root: root.finish(), Kind: "cpu", Unit: "samples"}
 	if rep.CPU > 0 {
-		t.PerSecond = float64(rep.Samples) / rep.CPU.Seconds()
+		tree.PerSecond = float64(rep.Samples) / rep.CPU.Seconds()
 	}
-	return t
+	return tree
 }
 
 // nodeCategory colours a frame by what it is, and below a codec's entry by
 // what it works for: reflect and strconv there are part of the decoding.
-func nodeCategory(s *stack, i int) Category {
-	f := s.frames[i].fn
+func nodeCategory(s *stack, fs []frame, i int) Category {
+	f := fs[i].fn
 	w := s.work
-	if w.entry >= 0 && i >= w.entry && (f.category == CatLibrary || f.category == CatDecode || f.category == CatEncode || i == w.entry) {
+	if w.entry >= 0 && i >= int(w.entry) && (f.category == CatLibrary || f.category == CatDecode || f.category == CatEncode || i == int(w.entry)) {
 		switch w.dir {
-		case Decode:
+		case decode:
 			return CatDecode
-		case Encode:
+		case encode:
 			return CatEncode
-		case Compress, Decompress:
-			if f.codec == nil || i == w.entry {
+		case compress, decompress:
+			if f.codec == nil || i == int(w.entry) {
 				return CatCompress
 			}
 		}

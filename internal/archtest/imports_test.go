@@ -18,10 +18,11 @@ const module = "github.com/profbot/profbot/"
 // the demo stand on top.
 var rings = map[string][]string{
 	"internal/incident": {},
-	"internal/analysis": {},
+	"internal/profile":  {},
+	"internal/analysis": {"internal/profile"},
 	"internal/flame":    {"internal/analysis"},
 
-	"internal/analysis/eval": {"internal/analysis"},
+	"internal/analysis/eval": {"internal/analysis", "internal/profile"},
 
 	"deploy":             {},
 	"internal/webhook":   {"internal/incident", "deploy"},
@@ -33,7 +34,7 @@ var rings = map[string][]string{
 	"internal/store":     {"internal/incident", "internal/analysis"},
 	"internal/web":       {"internal/incident", "internal/analysis"},
 
-	"internal/pipeline": {"internal/incident", "internal/analysis", "internal/flame"},
+	"internal/pipeline": {"internal/incident", "internal/profile", "internal/analysis", "internal/flame"},
 	"internal/app":      {"internal/*"},
 
 	"internal/collector/pproftest": {},
@@ -50,7 +51,8 @@ var rings = map[string][]string{
 // pure packages may import these beside the standard library.
 var pure = map[string][]string{
 	"internal/incident": {},
-	"internal/analysis": {"github.com/google/pprof/profile"},
+	"internal/profile":  {},
+	"internal/analysis": {},
 	"internal/flame":    {"golang.org/x/image/"},
 }
 

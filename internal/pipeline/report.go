@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/pprof/profile"
+	"github.com/profbot/profbot/internal/profile"
 
 	"github.com/profbot/profbot/internal/analysis"
 	"github.com/profbot/profbot/internal/flame"
@@ -153,7 +153,7 @@ func (p *Pipeline) parse(c incident.Capture, l *loading) *profile.Profile {
 	}
 	var prof *profile.Profile
 	if err == nil {
-		prof, err = analysis.Parse(data, p.Policy.MaxRaw)
+		prof, err = profile.Parse(data, p.Policy.MaxRaw)
 	}
 	if err != nil {
 		l.problems = append(l.problems, fmt.Sprintf("%s of %s: %v", c.Kind, c.Pod, err))

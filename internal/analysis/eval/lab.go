@@ -10,8 +10,9 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/google/pprof/profile"
+	gprofile "github.com/google/pprof/profile"
 	"github.com/profbot/profbot/internal/analysis"
+	"github.com/profbot/profbot/internal/profile"
 )
 
 // labLine is the judgement of one codec lab.
@@ -61,7 +62,7 @@ func (t *truth) labs() []string {
 // themselves, without their labels.
 func (t *truth) lab(name string) (labLine, []miss, error) {
 	l := labLine{Profile: name}
-	all, err := load(t, name, func(b []byte, _ int64) (*profile.Profile, error) { return profile.ParseData(b) })
+	all, err := load(t, name, func(b []byte, _ int64) (*gprofile.Profile, error) { return gprofile.ParseData(b) })
 	if errors.Is(err, os.ErrNotExist) && len(t.labs()) > 1 && stripped.MatchString(name) {
 		l.Note = "not here"
 		return l, nil, nil
@@ -75,7 +76,7 @@ func (t *truth) lab(name string) (labLine, []miss, error) {
 		if err := p.WriteUncompressed(&buf); err != nil {
 			return l, nil, fmt.Errorf("%s: %w", name, err)
 		}
-		cpu, err := analysis.Parse(buf.Bytes(), 0)
+		cpu, err := profile.Parse(buf.Bytes(), 0)
 		if err != nil {
 			return l, nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -119,8 +120,8 @@ var stripped = regexp.MustCompile(`(?i)strip|unlabel|nolabel`)
 type labKey struct{ codec, op string }
 
 // split makes one profile of every codec and op.
-func split(p *profile.Profile) map[labKey]*profile.Profile {
-	samples := map[labKey][]*profile.Sample{}
+func split(p *gprofile.Profile) map[labKey]*gprofile.Profile {
+	samples := map[labKey][]*gprofile.Sample{}
 	for _, s := range p.Sample {
 		op := s.Label["op"]
 		if len(op) == 0 || op[0] != string(analysis.Decode) && op[0] != string(analysis.Encode) {
@@ -133,9 +134,9 @@ func split(p *profile.Profile) map[labKey]*profile.Profile {
 		s.Label = nil
 		samples[key] = append(samples[key], s)
 	}
-	out := map[labKey]*profile.Profile{}
+	out := map[labKey]*gprofile.Profile{}
 	for key, ss := range samples {
-		c := &profile.Profile{
+		c := &gprofile.Profile{
 			SampleType: p.SampleType, Sample: ss, Mapping: p.Mapping, Location: p.Location, Function: p.Function,
 			DurationNanos: p.DurationNanos, PeriodType: p.PeriodType, Period: p.Period,
 		}

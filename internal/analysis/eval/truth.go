@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/profbot/profbot/internal/analysis"
+	"github.com/profbot/profbot/internal/profile"
 )
 
 // truth is the file that says what profiles must show. Fields that are not
@@ -100,16 +101,16 @@ func (p *trueProfile) rpc() bool {
 func (t *truth) pods(p trueProfile) ([]analysis.PodProfiles, error) {
 	pod := analysis.PodProfiles{Pod: p.CPU}
 	var err error
-	if pod.CPU, err = load(t, p.CPU, analysis.Parse); err != nil {
+	if pod.CPU, err = load(t, p.CPU, profile.Parse); err != nil {
 		return nil, err
 	}
-	if pod.AllocsBefore, err = load(t, p.AllocsBefore, analysis.Parse); err != nil {
+	if pod.AllocsBefore, err = load(t, p.AllocsBefore, profile.Parse); err != nil {
 		return nil, err
 	}
-	if pod.AllocsAfter, err = load(t, p.AllocsAfter, analysis.Parse); err != nil {
+	if pod.AllocsAfter, err = load(t, p.AllocsAfter, profile.Parse); err != nil {
 		return nil, err
 	}
-	if pod.Goroutine, err = load(t, p.Goroutine, analysis.Parse); errors.Is(err, os.ErrNotExist) {
+	if pod.Goroutine, err = load(t, p.Goroutine, profile.Parse); errors.Is(err, os.ErrNotExist) {
 		err = nil // nothing here is judged by it
 	}
 	return []analysis.PodProfiles{pod}, err

@@ -1,0 +1,241 @@
+package analysis
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/profbot/profbot/internal/profile"
+)
+
+// paths is the tree of all call paths of one analysis, of every pod and kind
+// of profile: twenty pods run the same code, so that each further one adds few
+// nodes. Node 0 is the root and has no frame. A node's parent has a smaller
+// number, so that one loop upwards hands facts from callers to callees and one
+// loop downwards adds callees up into callers.
+type paths struct {
+	funcs
+	frames  []frame
+	frameID map[frame]uint32
+	nodes   []node
+	table   []uint32 // open addressing: nodes by parent and frame
+	// limit on nodes: a few bytes of a profile can name a path of thousands of
+	// frames, over and over.
+	limit  int
+	labels labelSets
+}
+
+// node is the last frame of a path.
+type node struct {
+	parent uint32
+	frame  uint32 // index in paths.frames
+}
+
+// frame is one line of a function on a path. Inlined calls are frames too.
+type frame struct {
+	fn   *fn
+	line int64
+}
+
+// stack is the samples of one path with the same labels in one profile.
+type stack struct {
+	node   uint32
+	labels uint32 // in paths.labels; 0 for none
+	value  int64  // samples, bytes or goroutines
+
+	// Set by attribution. end is the endpoint, nil outside endpoints; other
+	// names the remainder then. handler is the index of the handler's frame
+	// from the root, or of the first frame that is the endpoint's when the
+	// stack has no handler; the path's length when nothing is.
+	end     *endpoint
+	other   remainder
+	handler int32
+	// truncated: the runtime cut the root off, and no complete stack told it.
+	truncated bool
+
+	work work
+}
+
+const (
+	// maxDepth is more frames than any Go profile has: 64 for CPU, 128 for the
+	// others or what GODEBUG=profstackdepth says (at most 1024), before calls
+	// are unfolded that were inlined.
+	maxDepth = 8192
+	// minNodes is how many nodes are allowed however small a profile is.
+	minNodes = 1 << 20
+)
+
+var errUnfolds = errors.New("its stacks unfold to more frames than any program has")
+
+func newPaths() *paths {
+	return &paths{
+		funcs: funcs{byKey: map[[2]string]*fn{}}, frameID: map[frame]uint32{},
+		nodes: []node{{}}, table: make([]uint32, 1<<10), limit: minNodes, labels: newLabelSets(),
+	}
+}
+
+// child finds or makes the node of a frame below a node.
+func (t *paths) child(parent, frame uint32) (uint32, error) {
+	mask := uint32(len(t.table) - 1)
+	h := slot(parent, frame) & mask
+	for ; t.table[h] != 0; h = (h + 1) & mask {
+		if n := t.nodes[t.table[h]]; n.parent == parent && n.frame == frame {
+			return t.table[h], nil
+		}
+	}
+	if len(t.nodes) >= t.limit {
+		return 0, errUnfolds
+	}
+	id := uint32(len(t.nodes))
+	t.nodes = append(t.nodes, node{parent, frame})
+	t.table[h] = id
+	if len(t.nodes)*4 > len(t.table)*3 {
+		t.grow()
+	}
+	return id, nil
+}
+
+func slot(parent, frame uint32) uint32 {
+	h := (uint64(parent)<<32 | uint64(frame)) * 0x9e3779b97f4a7c15
+	return uint32(h >> 32)
+}
+
+func (t *paths) grow() {
+	t.table = make([]uint32, 2*len(t.table))
+	mask := uint32(len(t.table) - 1)
+	for id := 1; id < len(t.nodes); id++ {
+		h := slot(t.nodes[id].parent, t.nodes[id].frame) & mask
+		for t.table[h] != 0 {
+			h = (h + 1) & mask
+		}
+		t.table[h] = uint32(id)
+	}
+}
+
+// at is the frame of a node.
+func (t *paths) at(n uint32) frame { return t.frames[t.nodes[n].frame] }
+
+// path appends the frames of a node's path to buf[:0], root first.
+func (t *paths) path(n uint32, buf []frame) []frame {
+	buf = buf[:0]
+	for ; n != 0; n = t.nodes[n].parent {
+		buf = append(buf, t.at(n))
+	}
+	for i, j := 0, len(buf)-1; i < j; i, j = i+1, j-1 {
+		buf[i], buf[j] = buf[j], buf[i]
+	}
+	return buf
+}
+
+func (t *paths) frame(f frame) uint32 {
+	id, ok := t.frameID[f]
+	if !ok {
+		id = uint32(len(t.frames))
+		t.frames = append(t.frames, f)
+		t.frameID[f] = id
+	}
+	return id
+}
+
+// read adds the samples of a profile, of which value picks the value. Samples
+// whose value is 0 are left out. No profile has no stacks.
+func (t *paths) read(p *profile.Profile, value func(*profile.Sample) (int64, error)) ([]stack, error) {
+	if p == nil {
+		return nil, nil
+	}
+	t.limit = min(max(t.limit, len(t.nodes)+max(minNodes, p.RawSize())), math.MaxInt32)
+	byFunc := make([]*fn, len(p.Functions))
+	for i, f := range p.Functions {
+		byFunc[i] = t.intern(f.Name, f.File, f.Line)
+	}
+	var unknown *fn
+	// The frames of every location, outermost first, found when first asked for.
+	type run struct{ first, n uint32 }
+	runs := make([]run, p.NumLocations())
+	var ids []uint32
+	locate := func(loc uint32) []uint32 {
+		if r := runs[loc]; r.n > 0 {
+			return ids[r.first : r.first+r.n]
+		}
+		first := len(ids)
+		lines := p.Lines(loc)
+		for j := len(lines) - 1; j >= 0; j-- {
+			if lines[j].Function >= 0 {
+				ids = append(ids, t.frame(frame{byFunc[lines[j].Function], int64(lines[j].Number)}))
+			}
+		}
+		if len(ids) == first {
+			if unknown == nil {
+				unknown = t.intern("(unknown)", "", 0)
+			}
+			ids = append(ids, t.frame(frame{fn: unknown}))
+		}
+		runs[loc] = run{uint32(first), uint32(len(ids) - first)}
+		return ids[first:]
+	}
+	out := make([]stack, 0, p.NumSamples())
+	last := map[stackID]int{} // the stack of a path and labels in out
+	for s := range p.Samples(namesEndpoint) {
+		v, err := value(s)
+		if err != nil {
+			return nil, err
+		}
+		if v == 0 || len(s.Locations) == 0 {
+			continue
+		}
+		at, depth := uint32(0), 0
+		for i := len(s.Locations) - 1; i >= 0; i-- {
+			fs := locate(s.Locations[i])
+			if depth += len(fs); depth > maxDepth {
+				return nil, fmt.Errorf("%w: one has more than %d", errUnfolds, maxDepth)
+			}
+			for _, f := range fs {
+				if at, err = t.child(at, f); err != nil {
+					return nil, err
+				}
+			}
+		}
+		id := stackID{at, t.labels.add(s.Labels)}
+		if i, ok := last[id]; ok {
+			out[i].value += v
+			continue
+		}
+		last[id] = len(out)
+		out = append(out, stack{node: at, labels: id.labels, value: v, handler: math.MaxInt32})
+	}
+	return out, nil
+}
+
+type stackID struct{ node, labels uint32 }
+
+// labelSets interns the labels that name endpoints. Set 0 has none.
+type labelSets struct {
+	sets []map[string]string
+	byID map[string]uint32
+}
+
+func newLabelSets() labelSets {
+	return labelSets{sets: []map[string]string{nil}, byID: map[string]uint32{}}
+}
+
+func (l *labelSets) add(labels []profile.Label) uint32 {
+	if len(labels) == 0 {
+		return 0
+	}
+	var b strings.Builder
+	for _, x := range labels {
+		fmt.Fprintf(&b, "%q=%q,", x.Key, x.Value)
+	}
+	id, ok := l.byID[b.String()]
+	if !ok {
+		set := make(map[string]string, len(labels))
+		for _, x := range labels {
+			set[x.Key] = x.Value
+		}
+		id = uint32(len(l.sets))
+		l.sets = append(l.sets, set)
+		l.byID[b.String()] = id
+	}
+	return id
+}

@@ -1,0 +1,233 @@
+package profile
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"time"
+)
+
+// DefaultMaxRaw is the limit on decompressed bytes where none is given. The
+// largest CPU profiles seen of real services were 2.5 MB.
+const DefaultMaxRaw = 64 << 20
+
+// maxRaw is the most that offsets of 32 bits can address.
+const maxRaw = math.MaxUint32 >> 1
+
+// Parse reads a profile in pprof's format, gzipped or not. More than limit
+// decompressed bytes (0 means [DefaultMaxRaw], at most 2 GiB) are refused with
+// [ErrTooLarge] before anything is parsed, so that a small upload cannot
+// unfold into a large one. Anything else that is wrong wraps [ErrMalformed].
+//
+// The profile may keep data: it must not be changed afterwards.
+func Parse(data []byte, limit int64) (*Profile, error) {
+	if limit <= 0 {
+		limit = DefaultMaxRaw
+	}
+	limit = min(limit, maxRaw)
+	raw, err := decompress(data, limit)
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(raw)) > limit {
+		return nil, fmt.Errorf("%w: it has more than %d bytes, the limit", ErrTooLarge, limit)
+	}
+	p := &Profile{raw: raw}
+	if err := p.index(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// decompress returns at most one byte more than limit.
+func decompress(data []byte, limit int64) ([]byte, error) {
+	if len(data) == 0 {
+		return nil, fmt.Errorf("%w: there are no bytes", ErrMalformed)
+	}
+	if !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+		return data, nil
+	}
+	zr, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	// The trailer of a gzip member says how much it unfolds to. It may lie, so
+	// it is no more than a guess at the buffer's size: deflate cannot unfold
+	// more than 1032 to 1.
+	guess := int64(0)
+	if len(data) >= 18 {
+		guess = int64(binary.LittleEndian.Uint32(data[len(data)-4:]))
+	}
+	guess = min(guess, limit, int64(len(data))*1032) + 1
+	b := bytes.NewBuffer(make([]byte, 0, guess+bytes.MinRead))
+	if _, err := b.ReadFrom(io.LimitReader(zr, limit+1)); err != nil {
+		return nil, fmt.Errorf("%w: its gzip is broken: %w", ErrMalformed, err)
+	}
+	return b.Bytes(), nil
+}
+
+// index walks over the profile twice: once to count and find the strings, and
+// once to decode what samples refer to. Samples are only checked.
+func (p *Profile) index() error {
+	var n counts
+	if err := p.count(&n); err != nil {
+		return err
+	}
+	if n.types == 0 {
+		return fmt.Errorf("%w: it has no sample types", ErrMalformed)
+	}
+	p.Functions = make([]Function, 0, n.functions)
+	p.locations = make([]location, 0, n.locations)
+	p.samples = make([]span, 0, n.samples)
+	p.ids = newIDs(n.locations)
+	r := reader{p: p, types: n.types, functions: newIDs(n.functions)}
+	// Functions come after locations, and locations after samples: each pass
+	// resolves what the next refers to.
+	for _, want := range []int{fieldFunction, fieldLocation, fieldSample} {
+		if err := r.pass(want); err != nil {
+			return err
+		}
+	}
+	return r.header()
+}
+
+// The fields of message Profile.
+const (
+	fieldSampleType  = 1
+	fieldSample      = 2
+	fieldMapping     = 3
+	fieldLocation    = 4
+	fieldFunction    = 5
+	fieldString      = 6
+	fieldTime        = 9
+	fieldDuration    = 10
+	fieldPeriodType  = 11
+	fieldPeriod      = 12
+	fieldDefaultType = 14
+)
+
+type counts struct{ types, samples, locations, functions int }
+
+// count finds the strings and counts the rest, so that slices are made once.
+func (p *Profile) count(n *counts) error {
+	strs := 0
+	for range 2 {
+		for b := p.raw; len(b) > 0; {
+			f, rest, err := next(b)
+			if err != nil {
+				return err
+			}
+			if f.num >= fieldSampleType && f.num <= fieldString && f.wire != wireBytes {
+				return f.need(wireBytes)
+			}
+			if p.strings != nil { // the second time
+				if f.num == fieldString {
+					p.strings = append(p.strings, span{uint32(len(p.raw) - len(rest) - len(f.b)), uint32(len(f.b))})
+				}
+				b = rest
+				continue
+			}
+			switch f.num {
+			case fieldSampleType:
+				n.types++
+			case fieldSample:
+				n.samples++
+			case fieldLocation:
+				n.locations++
+			case fieldFunction:
+				n.functions++
+			case fieldString:
+				strs++
+			}
+			b = rest
+		}
+		if strs == 0 {
+			return fmt.Errorf("%w: it has no strings", ErrMalformed)
+		}
+		if p.strings == nil {
+			p.strings = make([]span, 0, strs)
+		}
+	}
+	if p.strings[0].n != 0 {
+		return fmt.Errorf("%w: its first string is not empty", ErrMalformed)
+	}
+	return nil
+}
+
+// header reads the fields that stand for themselves.
+func (r *reader) header() error {
+	p := r.p
+	for b := p.raw; len(b) > 0; {
+		f, rest, err := next(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		switch f.num {
+		case fieldSampleType, fieldPeriodType:
+			if err := f.need(wireBytes); err != nil {
+				return err
+			}
+			t, err := r.valueType(f.b)
+			if err != nil {
+				return err
+			}
+			if f.num == fieldPeriodType {
+				p.PeriodType = t
+			} else {
+				p.SampleTypes = append(p.SampleTypes, t)
+			}
+		case fieldTime, fieldDuration, fieldPeriod, fieldDefaultType:
+			if err := f.need(wireVarint); err != nil {
+				return err
+			}
+			switch f.num {
+			case fieldTime:
+				if f.u != 0 {
+					p.Time = time.Unix(0, int64(f.u))
+				}
+			case fieldDuration:
+				p.Duration = time.Duration(f.u)
+			case fieldPeriod:
+				p.Period = int64(f.u)
+			case fieldDefaultType:
+				var ok bool
+				if p.DefaultType, ok = p.str(f.u); !ok {
+					return errString
+				}
+			}
+		}
+	}
+	return nil
+}
+
+var errString = fmt.Errorf("%w: it refers to a string that is not there", ErrMalformed)
+
+func (r *reader) valueType(b []byte) (t ValueType, err error) {
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return t, err
+		}
+		b = rest
+		if f.num != 1 && f.num != 2 {
+			continue
+		}
+		if err := f.need(wireVarint); err != nil {
+			return t, err
+		}
+		s, ok := r.p.str(f.u)
+		if !ok {
+			return t, errString
+		}
+		if f.num == 1 {
+			t.Type = s
+		} else {
+			t.Unit = s
+		}
+	}
+	return t, nil
+}

@@ -1,0 +1,226 @@
+package profile
+
+import (
+	"fmt"
+	"math"
+)
+
+// reader decodes functions and locations, and checks samples.
+type reader struct {
+	p         *Profile
+	types     int // how many values a sample has
+	functions ids
+}
+
+// pass decodes all messages of one kind.
+func (r *reader) pass(want int) error {
+	for b := r.p.raw; len(b) > 0; {
+		f, rest, err := next(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		if f.num != want {
+			continue
+		}
+		switch want {
+		case fieldFunction:
+			err = r.function(f.b)
+		case fieldLocation:
+			err = r.location(f.b)
+		case fieldSample:
+			err = r.sample(f.b, len(r.p.raw)-len(rest)-len(f.b))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) function(b []byte) error {
+	var id uint64
+	var fn Function
+	var system string
+	ok := true
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		if f.num >= 1 && f.num <= 5 {
+			if err := f.need(wireVarint); err != nil {
+				return err
+			}
+		}
+		switch f.num {
+		case 1:
+			id = f.u
+		case 2:
+			fn.Name, ok = r.p.str(f.u)
+		case 3:
+			// The same in every Go profile: kept only where there is no name.
+			if system, ok = r.p.str(f.u); !ok {
+				return errString
+			}
+		case 4:
+			fn.File, ok = r.p.str(f.u)
+		case 5:
+			fn.Line = int64(f.u)
+		}
+		if !ok {
+			return errString
+		}
+	}
+	if fn.Name == "" {
+		fn.Name = system
+	}
+	if err := r.functions.add(id, "function"); err != nil {
+		return err
+	}
+	r.p.Functions = append(r.p.Functions, fn)
+	return nil
+}
+
+func (r *reader) location(b []byte) error {
+	var id uint64
+	at := location{first: uint32(len(r.p.lines))}
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		switch f.num {
+		case 1:
+			if err := f.need(wireVarint); err != nil {
+				return err
+			}
+			id = f.u
+		case 4:
+			if err := f.need(wireBytes); err != nil {
+				return err
+			}
+			l, err := r.line(f.b)
+			if err != nil {
+				return err
+			}
+			r.p.lines = append(r.p.lines, l)
+			at.n++
+		}
+	}
+	if err := r.p.ids.add(id, "location"); err != nil {
+		return err
+	}
+	r.p.locations = append(r.p.locations, at)
+	return nil
+}
+
+func (r *reader) line(b []byte) (Line, error) {
+	l := Line{Function: -1}
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return l, err
+		}
+		b = rest
+		if f.num != 1 && f.num != 2 {
+			continue
+		}
+		if err := f.need(wireVarint); err != nil {
+			return l, err
+		}
+		if f.num == 2 {
+			l.Number = int32(min(f.u, math.MaxInt32))
+			continue
+		}
+		if f.u == 0 {
+			continue
+		}
+		i, ok := r.functions.find(f.u)
+		if !ok {
+			return l, fmt.Errorf("%w: a line refers to function %d, which is not there", ErrMalformed, f.u)
+		}
+		l.Function = int32(i)
+	}
+	return l, nil
+}
+
+// sample checks a sample, so that reading it later cannot fail, and remembers
+// where it lies.
+func (r *reader) sample(b []byte, at int) error {
+	values := 0
+	for rest := b; len(rest) > 0; {
+		f, more, err := next(rest)
+		if err != nil {
+			return err
+		}
+		rest = more
+		switch f.num {
+		case 1:
+			missing := uint64(0)
+			found := true
+			err = f.uints(func(id uint64) {
+				if _, ok := r.p.ids.find(id); !ok {
+					missing, found = id, false
+				}
+			})
+			if err == nil && !found {
+				err = fmt.Errorf("%w: a sample refers to location %d, which is not there", ErrMalformed, missing)
+			}
+		case 2:
+			err = f.uints(func(uint64) { values++ })
+		case 3:
+			if err = f.need(wireBytes); err == nil {
+				_, err = r.p.label(f.b)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if values != r.types {
+		return fmt.Errorf("%w: a sample has %d values where the profile has %d sample types", ErrMalformed, values, r.types)
+	}
+	r.p.samples = append(r.p.samples, span{uint32(at), uint32(len(b))})
+	return nil
+}
+
+// ids maps the ids of a profile to indexes. Writers number from 1, in which
+// case no map is needed.
+type ids struct {
+	n    int
+	byID map[uint64]uint32 // nil as long as every id was its place
+	cap  int
+}
+
+func newIDs(capacity int) ids { return ids{cap: capacity} }
+
+func (t *ids) add(id uint64, what string) error {
+	if id == 0 {
+		return fmt.Errorf("%w: a %s has the id 0", ErrMalformed, what)
+	}
+	if t.byID == nil && id != uint64(t.n)+1 {
+		t.byID = make(map[uint64]uint32, t.cap)
+		for i := range t.n {
+			t.byID[uint64(i)+1] = uint32(i)
+		}
+	}
+	if t.byID != nil {
+		if _, twice := t.byID[id]; twice {
+			return fmt.Errorf("%w: two %ss have the id %d", ErrMalformed, what, id)
+		}
+		t.byID[id] = uint32(t.n)
+	}
+	t.n++
+	return nil
+}
+
+func (t *ids) find(id uint64) (uint32, bool) {
+	if t.byID == nil {
+		return uint32(id - 1), id-1 < uint64(t.n)
+	}
+	i, ok := t.byID[id]
+	return i, ok
+}

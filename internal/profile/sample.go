@@ -1,0 +1,101 @@
+package profile
+
+// Sample is one sample. It and what it holds are valid until the next one.
+type Sample struct {
+	// Locations are indexes for [Profile.Lines], the leaf first.
+	Locations []uint32
+	// Values are as many as [Profile.SampleTypes].
+	Values []int64
+	Labels []Label
+}
+
+// Label is one label with a text. Labels that hold numbers are left out.
+type Label struct{ Key, Value string }
+
+// Samples yields the samples in the order of the profile. labels picks the
+// keys of labels to read; nil reads none.
+func (p *Profile) Samples(labels func(key string) bool) func(yield func(*Sample) bool) {
+	return func(yield func(*Sample) bool) {
+		s := &Sample{}
+		keys := map[uint64]string{} // texts of label keys; "" for those not asked for
+		for _, at := range p.samples {
+			p.read(s, p.raw[at.at:at.at+at.n], labels, keys)
+			if !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// read decodes a sample that was checked.
+func (p *Profile) read(s *Sample, b []byte, want func(string) bool, keys map[uint64]string) {
+	s.Locations, s.Values, s.Labels = s.Locations[:0], s.Values[:0], s.Labels[:0]
+	for len(b) > 0 {
+		f, rest, _ := next(b)
+		b = rest
+		switch f.num {
+		case 1:
+			if f.wire == wireVarint {
+				i, _ := p.ids.find(f.u)
+				s.Locations = append(s.Locations, i)
+				continue
+			}
+			for ids := f.b; len(ids) > 0; {
+				id, n := uvarint(ids)
+				i, _ := p.ids.find(id)
+				s.Locations = append(s.Locations, i)
+				ids = ids[n:]
+			}
+		case 2:
+			_ = f.uints(func(u uint64) { s.Values = append(s.Values, int64(u)) })
+		case 3:
+			if want == nil {
+				continue
+			}
+			l, _ := p.label(f.b)
+			if l.value == 0 {
+				continue
+			}
+			key, seen := keys[l.key]
+			if !seen {
+				if key, _ = p.str(l.key); !want(key) {
+					key = ""
+				}
+				keys[l.key] = key
+			}
+			if key != "" {
+				value, _ := p.str(l.value)
+				s.Labels = append(s.Labels, Label{key, value})
+			}
+		}
+	}
+}
+
+// rawLabel is a label by its places in the string table; value is 0 for one
+// that holds a number.
+type rawLabel struct{ key, value uint64 }
+
+func (p *Profile) label(b []byte) (l rawLabel, err error) {
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return l, err
+		}
+		b = rest
+		if f.num != 1 && f.num != 2 {
+			continue
+		}
+		if err := f.need(wireVarint); err != nil {
+			return l, err
+		}
+		if f.u >= uint64(len(p.strings)) {
+			return l, errString
+		}
+		if f.num == 1 {
+			l.key = f.u
+		} else {
+			l.value = f.u
+		}
+	}
+	return l, nil
+}
