@@ -248,12 +248,15 @@ func (t *paths) delta(before, after *profile.Profile, value string) ([]stack, er
 
 // classifyAll decides what every function is.
 func classifyAll(t *paths, cpu [][]stack, prefixes []string) {
-	weight := map[*fn]int64{}
-	var fs []frame
+	sub := make([]int64, len(t.nodes))
 	for s := range each(cpu) {
-		fs = t.path(s.node, fs)
-		for _, f := range fs {
-			weight[f.fn] += s.value
+		sub[s.node] += s.value
+	}
+	weight := map[*fn]int64{}
+	for n := len(t.nodes) - 1; n > 0; n-- {
+		sub[t.nodes[n].parent] += sub[n]
+		if sub[n] > 0 {
+			weight[t.at(uint32(n)).fn] += sub[n]
 		}
 	}
 	a := findApps(t.all, weight, prefixes)

@@ -37,6 +37,13 @@ func (a apps) classify(f *fn) {
 	if f.pkg == "encoding/binary" && f.last != "Read" && f.last != "Write" && f.last != "Decode" && f.last != "Encode" {
 		f.codec = nil // ByteOrder's methods are loads and stores; only the reflecting ones are a codec
 	}
+	f.squeeze = compressorOf(f.pkg)
+	if suspected(f) {
+		f.flags |= isSuspect
+	}
+	if f.origin == originApp && cacheName.MatchString(f.sym) {
+		f.flags |= isCacheName
+	}
 	switch {
 	case f.codec != nil && f.dir == decode:
 		f.category = CatDecode
@@ -138,15 +145,15 @@ func workOf(fs []frame, from int) (w work) {
 		if f.has(isAlloc) {
 			w.alloc = true
 		}
-		if c := compressorOf(f.pkg); c != nil && w.dir != compress && w.dir != decompress {
-			w.entry, w.codec, w.dir = int32(i), c, compression(f)
+		if f.squeeze != nil && w.dir != compress && w.dir != decompress {
+			w.entry, w.codec, w.dir = int32(i), f.squeeze, compression(f)
 		}
 		if w.entry < 0 && !w.logging && f.codec != nil {
 			if dir := entryDirection(fs, i); dir != noWay {
 				w.entry, w.codec, w.dir = int32(i), f.codec, dir
 			}
 		}
-		if w.suspected == nil && w.entry < 0 && suspected(f) {
+		if w.suspected == nil && w.entry < 0 && f.has(isSuspect) {
 			w.suspected = f
 		}
 	}

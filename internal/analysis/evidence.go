@@ -11,10 +11,18 @@ import (
 // cache in the same process answers in under a microsecond and is too rare in
 // CPU samples, but the copy it hands out shows among the allocations.
 type evidence struct {
-	t     *paths
-	kinds [2]map[*fn]calls
+	t *paths
+	// calls are what the functions above a decode call, in CPU and in allocs
+	// stacks: by endpoint, and of all endpoints together.
+	calls [2]map[caller]calls
 	// readers are the readers seen below a decode, by the place that decodes.
 	readers map[caller]map[*source]int64
+	found   map[foundKey]found
+}
+
+type foundKey struct {
+	entry uint32 // node of the codec's entry
+	end   *endpoint
 }
 
 // calls are the calls that a function makes, by line and callee.
@@ -30,7 +38,7 @@ type callWeight struct {
 	source map[*source]int64
 }
 
-// caller is a line of a function that calls a codec.
+// caller is a function, or a line of it, in an endpoint.
 type caller struct {
 	end  *endpoint // nil: any
 	fn   *fn
@@ -39,7 +47,7 @@ type caller struct {
 
 // gather indexes the calls of every function that stands above a decode.
 func gather(t *paths, cpu, allocs []stack) *evidence {
-	ev := &evidence{t: t, readers: map[caller]map[*source]int64{}}
+	ev := &evidence{t: t, readers: map[caller]map[*source]int64{}, found: map[foundKey]found{}}
 	above := map[*fn]bool{}
 	var fs []frame
 	for s := range each([][]stack{cpu, allocs}) {
@@ -56,10 +64,10 @@ func gather(t *paths, cpu, allocs []stack) *evidence {
 		return ev
 	}
 	for k, stacks := range [2][]stack{cpu, allocs} {
-		ev.kinds[k] = map[*fn]calls{}
+		ev.calls[k] = map[caller]calls{}
 		for i := range stacks {
 			fs = t.path(stacks[i].node, fs)
-			ev.noteCalls(ev.kinds[k], fs, stacks[i].value, above)
+			ev.noteCalls(ev.calls[k], fs, &stacks[i], above)
 		}
 	}
 	return ev
@@ -85,7 +93,7 @@ func (ev *evidence) noteReader(s *stack, fs []frame) {
 	}
 }
 
-func (ev *evidence) noteCalls(index map[*fn]calls, fs []frame, value int64, above map[*fn]bool) {
+func (ev *evidence) noteCalls(index map[caller]calls, fs []frame, s *stack, above map[*fn]bool) {
 	// The source below each frame, from the leaf up: the outermost one counts,
 	// and what lies below a codec's entry was consumed there.
 	last := len(fs)
@@ -96,33 +104,43 @@ func (ev *evidence) noteCalls(index map[*fn]calls, fs []frame, value int64, abov
 		}
 	}
 	var src *source
-	for i := len(fs) - 1; i >= 0; i-- {
+	for i := len(fs) - 1; i > 0; i-- {
 		f := fs[i].fn
 		if i < last && f.source != nil && f.source.how != binder {
 			src = f.source
 		}
-		if i == 0 {
-			return
-		}
-		caller := fs[i-1]
-		if !above[caller.fn] {
+		from := fs[i-1]
+		if !above[from.fn] {
 			continue
 		}
-		cs := index[caller.fn]
-		if cs == nil {
-			cs = calls{}
-			index[caller.fn] = cs
+		below := src
+		if i >= last {
+			below = nil
 		}
-		key := call{caller.line, f}
-		w := cs[key]
-		if w == nil {
-			w = &callWeight{source: map[*source]int64{}}
-			cs[key] = w
+		note(index, caller{fn: from.fn}, call{from.line, f}, s.value, below)
+		if s.end != nil {
+			note(index, caller{end: s.end, fn: from.fn}, call{from.line, f}, s.value, below)
 		}
-		w.total += value
-		if src != nil && i < last {
-			w.source[src] += value
+	}
+}
+
+func note(index map[caller]calls, by caller, c call, value int64, src *source) {
+	cs := index[by]
+	if cs == nil {
+		cs = calls{}
+		index[by] = cs
+	}
+	w := cs[c]
+	if w == nil {
+		w = &callWeight{}
+		cs[c] = w
+	}
+	w.total += value
+	if src != nil {
+		if w.source == nil {
+			w.source = map[*source]int64{}
 		}
+		w.source[src] += value
 	}
 }
 
@@ -139,8 +157,20 @@ const siblingShare = 0.25
 
 // find says where the bytes of a decoding stack came from.
 func (ev *evidence) find(s *stack, fs []frame) found {
-	w := s.work
-	entry := int(w.entry)
+	key := foundKey{s.node, s.end}
+	for i := len(fs) - 1; i > int(s.work.entry); i-- {
+		key.entry = ev.t.nodes[key.entry].parent
+	}
+	f, ok := ev.found[key]
+	if !ok {
+		f = ev.search(s, fs)
+		ev.found[key] = f
+	}
+	return f
+}
+
+func (ev *evidence) search(s *stack, fs []frame) found {
+	entry := int(s.work.entry)
 	from := min(int(s.handler), entry)
 	// A framework or a client that decodes by itself.
 	for i := entry - 1; i >= from; i-- {
@@ -151,33 +181,62 @@ func (ev *evidence) find(s *stack, fs []frame) found {
 	// A streaming decode reads its bytes below itself.
 	if entry > 0 {
 		at := fs[entry-1]
-		for _, p := range []caller{{s.end, at.fn, at.line}, {nil, at.fn, at.line}} {
-			if src := heaviestSource(ev.readers[p]); src != nil {
+		if src := heaviestSource(ev.readers[caller{s.end, at.fn, at.line}]); src != nil {
+			return found{src.kind, src.via, "reader"}
+		}
+		if all := ev.readers[caller{nil, at.fn, at.line}]; oneKind(all) {
+			if src := heaviestSource(all); src != nil {
 				return found{src.kind, src.via, "reader"}
 			}
 		}
 	}
 	// A call on an earlier line of a function on the way here.
 	for i := entry - 1; i >= from; i-- {
-		if f, ok := ev.sibling(fs[i], fs[i+1].fn); ok {
+		if f, ok := ev.sibling(s.end, fs[i], fs[i+1].fn); ok {
 			return f
 		}
 	}
 	for i := entry - 1; i >= from; i-- {
-		if f := fs[i].fn; f.origin == originApp && cacheName.MatchString(f.sym) {
+		if fs[i].fn.has(isCacheName) {
 			return found{SourceCache, "", "name"}
 		}
 	}
 	return found{kind: SourceUnknown}
 }
 
+// oneKind reports whether all sources are of one kind: what other endpoints do
+// at the same place says nothing where they differ.
+func oneKind(m map[*source]int64) bool {
+	var kind SourceKind
+	for src := range m {
+		if kind != "" && src.kind != kind {
+			return false
+		}
+		kind = src.kind
+	}
+	return true
+}
+
 // sibling finds the latest call that at's function makes on an earlier line
-// than at, or on the same one, and that is mostly a source.
-func (ev *evidence) sibling(at frame, not *fn) (found, bool) {
+// than at, or on the same one, and that is mostly a source: in this endpoint,
+// or else in any if all agree.
+func (ev *evidence) sibling(end *endpoint, at frame, not *fn) (found, bool) {
+	if end != nil {
+		if sum := ev.earlier(caller{end: end, fn: at.fn}, at, not); len(sum) > 0 {
+			return describe(sum), true
+		}
+	}
+	if sum := ev.earlier(caller{fn: at.fn}, at, not); len(sum) > 0 && (end == nil || oneKind(sum)) {
+		return describe(sum), true
+	}
+	return found{}, false
+}
+
+func (ev *evidence) earlier(by caller, at frame, not *fn) map[*source]int64 {
 	var line int64 = -1
 	sum := map[*source]int64{}
-	for k := range ev.kinds {
-		for c, w := range ev.kinds[k][at.fn] {
+	for k := range ev.calls {
+		for c, w := range ev.calls[k][by] {
 			if c.line > at.line || c.callee == not || c.callee.codec != nil {
 				continue
 			}
@@ -198,10 +257,7 @@ func (ev *evidence) sibling(at frame, not *fn) (found, bool) {
 			}
 		}
 	}
-	if line < 0 {
-		return found{}, false
-	}
-	return describe(sum), true
+	return sum
 }
 
 // describe sums up the sources of one call: a local cache filled from Redis

@@ -21,6 +21,7 @@ type fn struct {
 	origin   origin
 	category Category // of a frame that is in no codec
 	codec    *codec   // nil when it belongs to none
+	squeeze  *codec   // the compressor it belongs to; nil for none
 	dir      way
 	source   *source // nil unless bytes enter the process or leave a store here
 	flags    flags
@@ -48,6 +49,8 @@ const (
 	isGCRoot                       // root of background GC work
 	isLogging                      // a logger: what it encodes is not a reply
 	isRPCGlue                      // generated code that names service and method
+	isSuspect                      // sounds like a codec and is in no table
+	isCacheName                    // the application's, and called like a cache
 )
 
 func (f *fn) has(x flags) bool { return f.flags&x != 0 }
