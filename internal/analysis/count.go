@@ -165,6 +165,10 @@ func (c *counts) finish(th Thresholds) {
 			c.other["(background) small background goroutines"] += n.total
 			continue
 		}
+		if e.how == "middleware" && float64(n.total) < th.MinShare*float64(r.Samples) {
+			c.other[e.name] += n.total
+			continue
+		}
 		out := Endpoint{
 			Name: e.name, How: e.how, Share: share(n.total, r.Samples),
 			Decode: share(n.decode, n.total), Encode: share(n.encode, n.total), Compress: share(n.compress, n.total),

@@ -3,6 +3,7 @@ package analysis
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -96,40 +97,65 @@ func (a *attribution) assign(s *stack) {
 		a.put(s, "rpc "+name, name, "rpc", index(h), a.t.at(h))
 	case h != 0 && a.sp.onPath[a.t.at(h).fn]:
 		s.handler = index(h)
-		a.leave(s, "(middleware) "+pretty(a.t.at(h).fn))
+		a.middleware(s, h)
 	case h != 0:
 		f := a.t.at(h)
-		a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", index(h), f)
+		name := a.nameOf(f.fn, f.line)
+		if f.fn.origin != originApp {
+			name = pretty(baseOf(f.fn))
+		}
+		a.put(s, "stack "+f.fn.name, name, "stack", index(h), f)
+	case pl.spine != 0 && a.t.at(pl.spine).fn.origin == originApp && pl.glue == 0:
+		a.middleware(s, pl.spine) // a home-made dispatcher's own work
 	default:
 		a.library(s, pl)
 	}
 }
 
 // library places a served stack without a frame of the application: a
-// library's handler (metrics, profiles, files) or the server's own work.
+// library's handler, the own work of a library's middleware, or the server's.
 func (a *attribution) library(s *stack, pl place) {
-	if pl.spine != 0 {
-		if n := a.next(s.node, pl.spine); n != 0 {
-			f := a.t.at(n)
-			at := int32(a.sp.places[n].depth) - 1
-			if a.sp.onPath[f.fn] && !f.fn.has(isServer) {
-				s.handler = at
-				a.leave(s, "(middleware) "+pretty(f.fn))
-				return
-			}
-			if !f.fn.has(isServer) && f.fn.origin == originThird || f.fn.pkg == "net/http/pprof" {
-				a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", at, f)
-				return
-			}
+	if n := a.next(s.node, pl.spine); pl.spine != 0 && n != 0 {
+		f, by := a.t.at(n), a.t.at(pl.spine).fn
+		at := int32(a.sp.places[n].depth) - 1
+		switch {
+		case f.fn.has(isServer | isIO), f.fn.codec != nil, by.has(isRPCGlue):
+		case f.fn.pkg == "net/http/pprof", f.fn.origin == originThird && !by.has(isClosure) && nexts.MatchString(by.last):
+			// What calls handlers called it.
+			a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", at, f)
+			return
+		}
+		if by.origin == originThird && by.has(isClosure) && !routerLike.MatchString(by.sym) {
+			s.handler = at
+			a.middleware(s, pl.spine)
+			return
 		}
 	}
-	a.leave(s, "(server) reading requests, routing, writing replies")
+	a.leave(s, otherServer)
 }
+
+// middleware gives a stack to the middleware in whose own work it is. A heavy
+// one is reported like an endpoint, with what it does.
+func (a *attribution) middleware(s *stack, n uint32) {
+	f := a.t.at(n)
+	name := "(middleware) " + pretty(f.fn)
+	if f.fn.origin != originApp {
+		name = "(middleware) " + pretty(baseOf(f.fn))
+	}
+	a.put(s, name, name, "middleware", min(s.handler, int32(a.sp.places[n].depth)-1), f)
+}
+
+// baseOf is the function that made a closure.
+func baseOf(f *fn) *fn {
+	return &fn{name: f.base, pkg: f.pkg, sym: strings.TrimPrefix(f.base, f.pkg+"."), base: f.base, last: f.last}
+}
+
+const otherServer = "(server) reading requests, routing, writing replies"
 
 // next is the node below an ancestor on the way to n; 0 when they are one.
 func (a *attribution) next(n, ancestor uint32) uint32 {
 	below := uint32(0)
-	for ; n != ancestor; n = a.t.nodes[n].parent {
+	for ; n != ancestor && n != 0; n = a.t.nodes[n].parent {
 		below = n
 	}
 	return below
@@ -210,8 +236,9 @@ func (a *attribution) byLabel(cpu []stack, all [][]stack) {
 		case own != "" && a.served(s):
 			a.put(s, "label "+own, own, "label:"+a.labels, int32(h), at(fs, h))
 		case s.end != nil && int(s.handler) < len(fs):
-			if f := fs[s.handler].fn; len(votes[f]) > 1 && owner[f] == "" {
-				a.leave(s, "(middleware) "+pretty(f))
+			if f := fs[s.handler]; len(votes[f.fn]) > 1 && owner[f.fn] == "" {
+				name := "(middleware) " + pretty(f.fn)
+				a.put(s, name, name, "middleware", s.handler, f)
 			}
 		}
 	}
@@ -248,19 +275,17 @@ func firstApp(fs []frame) int {
 }
 
 // spawned gives goroutines that a handler started back to it. A closure keeps
-// the name of the function that made it; where that function is seen under one
-// endpoint only, the goroutine is that endpoint's.
+// the name of the function that made it, whatever module that is in; where that
+// function is seen under one endpoint only, the goroutine is that endpoint's.
+// Goroutines start goroutines, so each round may place what the next needs.
 func (a *attribution) spawned(all [][]stack) {
 	seen := map[string]map[*endpoint]int64{}
 	var done []string
-	for s := range each(all) {
-		if s.end == nil {
-			continue
-		}
+	note := func(s *stack) {
 		done = done[:0]
 		fs := a.frames(s)
 		for _, f := range fs[min(int(s.handler), len(fs)):] {
-			if f.fn.origin != originApp || slices.Contains(done, f.fn.base) {
+			if f.fn.origin == originStd || slices.Contains(done, f.fn.base) {
 				continue
 			}
 			done = append(done, f.fn.base)
@@ -270,34 +295,105 @@ func (a *attribution) spawned(all [][]stack) {
 			seen[f.fn.base][s.end]++
 		}
 	}
+	var open []*stack
 	for s := range each(all) {
-		if s.end != nil || s.other != nil || s.truncated {
-			continue
+		switch {
+		case s.end != nil && s.end.how != "middleware":
+			note(s)
+		case s.end == nil && s.other == nil && !s.truncated:
+			open = append(open, s)
 		}
-		fs := a.frames(s)
-		i := firstApp(fs)
-		if i >= len(fs) {
-			continue
+	}
+	for range 4 {
+		var left, placed []*stack
+		for _, s := range open {
+			if e, at := a.starter(s, seen); e != nil {
+				s.end, s.handler = e, at
+				placed = append(placed, s)
+			} else {
+				left = append(left, s)
+			}
 		}
+		if len(placed) == 0 {
+			return
+		}
+		// Only now: the order of stacks must not decide.
+		for _, s := range placed {
+			note(s)
+		}
+		open = left
+	}
+}
+
+// starter finds the one endpoint under which the function was seen that
+// started the goroutine of a stack.
+func (a *attribution) starter(s *stack, seen map[string]map[*endpoint]int64) (*endpoint, int32) {
+	fs := a.frames(s)
+	i := firstApp(fs)
+	try := func(name string) *endpoint {
 		var sum, best int64
 		var to *endpoint
-		for e, n := range seen[fs[i].fn.base] {
+		for e, n := range seen[name] {
 			sum += n
 			if n > best || n == best && to != nil && e.name < to.name {
 				best, to = n, e
 			}
 		}
-		if to != nil && best*10 >= sum*8 {
-			s.end, s.handler = to, int32(i)
+		if best*10 < sum*8 {
+			return nil
+		}
+		return to
+	}
+	if i < len(fs) {
+		f := fs[i].fn
+		if e := try(f.base); e != nil {
+			return e, int32(i)
+		}
+		// "go t.execute(...)" in Execute: no closure keeps the maker's name.
+		if last := strings.LastIndex(f.base, f.last); !f.has(isClosure) && last > 0 && f.last != "" {
+			if e := try(f.base[:last] + strings.ToUpper(f.last[:1]) + f.last[1:]); e != nil {
+				return e, int32(i)
+			}
 		}
 	}
+	// A library's function that the handler called started it.
+	for k, f := range fs[:min(i, len(fs), serverMarkDepth)] {
+		if f.fn.origin == originThird && f.fn.has(isClosure) {
+			if e := try(f.fn.base); e != nil {
+				return e, int32(k)
+			}
+		}
+	}
+	return nil, 0
 }
 
 // rest names what is left: the collector, the scheduler, clients' loops,
 // background goroutines.
 func (a *attribution) rest(all [][]stack) {
+	// What a goroutine's closure hands nearly all its work to names it better
+	// than the function that made the closure.
+	only := map[*fn]map[*fn]int64{}
+	callee := func(fs []frame, i int) *fn {
+		if i+1 < len(fs) && fs[i+1].fn.origin == originApp {
+			return fs[i+1].fn
+		}
+		return nil
+	}
+	left := func(s *stack) bool { return s.end == nil && s.other == nil }
 	for s := range each(all) {
-		if s.end != nil || s.other != nil {
+		if !left(s) {
+			continue
+		}
+		fs := a.frames(s)
+		if i := firstApp(fs); i < len(fs) && fs[i].fn.has(isClosure) {
+			if only[fs[i].fn] == nil {
+				only[fs[i].fn] = map[*fn]int64{}
+			}
+			only[fs[i].fn][callee(fs, i)]++
+		}
+	}
+	for s := range each(all) {
+		if !left(s) {
 			continue
 		}
 		fs := a.frames(s)
@@ -308,19 +404,35 @@ func (a *attribution) rest(all [][]stack) {
 			a.leave(s, "(truncated) stacks cut off by the runtime")
 		case i < len(fs):
 			f := fs[i].fn
-			name := "goroutine " + pretty(&fn{name: f.base, pkg: f.pkg, sym: strings.TrimPrefix(f.base, f.pkg+"."), base: f.base, last: f.last})
-			a.put(s, "goroutine "+f.base, name, "goroutine", int32(i), fs[i])
+			var sum, most int64
+			for c, n := range only[f] {
+				if sum += n; c != nil && n > most {
+					most, f = n, c
+				}
+			}
+			if most*10 < sum*9 {
+				f = fs[i].fn
+			}
+			a.put(s, "goroutine "+f.base, "goroutine "+pretty(baseOf(f)), "goroutine", int32(i), fs[i])
 		case isGC(fs):
 			a.leave(s, otherGC)
-		case runtimeOnly(fs):
+		case root.pkg == "runtime" || root.pkg == "" || runtimeOnly(fs) && root.origin == originStd && !strings.HasPrefix(root.pkg, "net"):
 			a.leave(s, "(runtime) scheduler and timers")
-		case strings.HasPrefix(root.name, "net/http.(*persistConn)") || strings.HasPrefix(root.name, "net/http.(*Transport)") || strings.HasPrefix(root.name, "net/http.(*http2ClientConn)"):
-			a.leave(s, "(http client) connections")
+		case clientLoops.MatchString(root.name):
+			a.leave(s, "(client) connections to other services")
+		case serverLoops.MatchString(root.name):
+			a.leave(s, otherServer)
 		default:
-			a.leave(s, "goroutine "+root.name)
+			a.leave(s, "goroutine "+root.base)
 		}
 	}
 }
+
+// Loops of connections that have goroutines of their own.
+var (
+	clientLoops = regexp.MustCompile(`^net/http\.\(\*(persistConn|Transport|http2ClientConn|http2clientConnReadLoop)\)|^golang\.org/x/net/http2\.\(\*(ClientConn|Transport|clientConnReadLoop)\)|^google\.golang\.org/grpc/internal/transport\.(newHTTP2Client|NewHTTP2Client|\(\*http2Client\))|^google\.golang\.org/grpc\.\(\*(addrConn|ClientConn|ccBalancerWrapper)\)`)
+	serverLoops = regexp.MustCompile(`^net/http\.\(\*(connReader|conn|Server)\)|^google\.golang\.org/grpc/internal/transport\.(newHTTP2Server|NewServerTransport|\(\*http2Server\))|^golang\.org/x/net/http2\.\(\*serverConn\)`)
+)
 
 const otherGC = "(gc) background garbage collection"
 

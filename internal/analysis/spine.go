@@ -1,6 +1,9 @@
 package analysis
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // place is what the frames from the root down to a node say about who serves
 // it. A node inherits its parent's and adds its own frame.
@@ -11,9 +14,10 @@ type place struct {
 	app     uint32 // deepest node of the application
 	depth   uint16 // frames from the root, 1 for the root's
 	served  bool   // below a server's mark
-	inside  bool   // below a codec or a store: whatever calls back from there dispatches nothing
-	lost    bool   // between spine and handler lies a codec or a source: the framework's own work
-	open    bool   // the handler has called libraries only
+	inside  bool   // below a codec, a store or I/O: whatever calls back from there dispatches nothing
+	uses    bool   // the handler has called a library
+	chain   uint32 // deepest node that the handler's work runs through: itself, or a step below it
+	open    bool   // what chain has called so far are libraries
 }
 
 // spine finds every node's place. What one path cannot tell another may, so it
@@ -22,18 +26,25 @@ type spine struct {
 	t      *paths
 	places []place
 	sub    []int64 // votes at and below a node: samples of CPU stacks, 1 for others
-	// onPath are functions seen above another dispatcher: middleware. nextAt
-	// are the lines of theirs from which the next handler was called.
+	// onPath are functions that mostly hand on: middleware. nextAt are the
+	// lines of theirs from which the next handler was called.
 	onPath map[*fn]bool
 	nextAt map[frame]bool
-	// dispatch are the application's own dispatchers, told by their fan-out.
-	dispatch map[*fn]bool
-	replies  []bool // a reply is written at or below the node; nil until asked for
+	// ends are libraries' functions that look like dispatchers and never call
+	// a next handler: they are handlers.
+	ends map[*fn]bool
+	// viaAt are lines of nextAt that call the next handler through a library:
+	// reflection, an executor.
+	viaAt map[frame]bool
+	// steps are calls from one function of the application to another that a
+	// wrapper runs through on its way to handlers.
+	steps   map[[2]*fn]bool
+	replies []bool // a reply is written at or below the node; nil until asked for
 }
 
 func newSpine(t *paths, cpu, allocs []stack) *spine {
 	sp := &spine{t: t, places: make([]place, len(t.nodes)), sub: make([]int64, len(t.nodes)),
-		onPath: map[*fn]bool{}, nextAt: map[frame]bool{}, dispatch: map[*fn]bool{}}
+		onPath: map[*fn]bool{}, nextAt: map[frame]bool{}, viaAt: map[frame]bool{}, ends: map[*fn]bool{}, steps: map[[2]*fn]bool{}}
 	for _, s := range cpu {
 		sp.sub[s.node] += s.value
 	}
@@ -45,9 +56,9 @@ func newSpine(t *paths, cpu, allocs []stack) *spine {
 	}
 	sp.learnFrameworks()
 	sp.sweep()
-	sp.middleware()
+	sp.learn()
 	sp.sweep()
-	for range 4 { // dispatch within dispatch is rare; deeper is not believed
+	for range 6 { // dispatch within dispatch is rare; deeper is not believed
 		if !sp.fanOut() {
 			break
 		}
@@ -63,35 +74,49 @@ func (sp *spine) sweep() {
 	}
 }
 
+// below follows a path by one frame. The spine is contiguous: it runs from the
+// server through frameworks and middleware, and ends where the application
+// begins to work. A handler that uses its framework (to bind, to write a
+// reply) calls into the same packages as a middleware that hands on, so what
+// counts is the function that is called.
 func (sp *spine) below(n uint32) place {
 	parent := sp.t.nodes[n].parent
 	pl, f := sp.places[parent], sp.t.at(n).fn
 	pl.depth++
 	if !pl.served {
-		if pl.served = pl.depth <= serverMarkDepth && f.has(isServerRoot); !pl.served {
+		if pl.served = marks(f, pl.depth); !pl.served {
 			return pl
 		}
 	}
 	app := f.origin == originApp && !f.has(isRPCGlue)
-	pl.inside = pl.inside || f.codec != nil || f.source != nil && f.source.how != reader
 	switch {
-	case !pl.inside && (f.has(isDispatcher) || f.has(isRPCGlue)):
-		pl.spine, pl.handler, pl.lost, pl.open = n, 0, false, false
-		if f.has(isRPCGlue) {
-			pl.glue = n
+	case pl.inside:
+	case f.codec != nil, f.source != nil && !f.has(isServer|isDispatcher), f.has(isIO) && pl.handler == 0:
+		pl.inside, pl.open = true, false
+	case pl.handler == 0:
+		switch {
+		case f.has(isDispatcher|isRPCGlue) && !sp.ends[f]:
+			sp.pass(&pl, n, f)
+		case app || sp.ends[f]:
+			sp.enter(&pl, n)
 		}
-	case pl.handler != 0 && pl.handler == parent && app && sp.onPath[sp.t.at(parent).fn] && sp.nextAt[sp.t.at(parent)]:
-		// A middleware may call a handler that is no function of a
-		// dispatcher's, from the line where it calls the others.
-		pl.spine = parent
-		sp.enter(&pl, n, f)
-	case pl.handler != 0:
-		pl.open = pl.open && !app && !pl.inside
-	case pl.lost:
+	case f.has(isDispatcher|isRPCGlue) && !sp.ends[f] && sp.handsOn(pl, parent, f):
+		sp.pass(&pl, n, f)
 	case app:
-		sp.enter(&pl, n, f)
-	case f.codec != nil || f.source != nil:
-		pl.lost = true
+		if h := sp.t.at(pl.handler); pl.app == pl.handler && sp.onPath[h.fn] && sp.nextAt[h] && (parent == pl.handler || sp.viaAt[h]) {
+			// A middleware may call a handler that is no function of a
+			// dispatcher's, from the line where it calls the others.
+			pl.spine = pl.handler
+			sp.enter(&pl, n)
+			break
+		}
+		if pl.open && pl.app == pl.chain && sp.steps[[2]*fn{sp.t.at(pl.chain).fn, f}] {
+			pl.chain = n
+			break
+		}
+		pl.open = false
+	default:
+		pl.uses = true
 	}
 	if app {
 		pl.app = n
@@ -99,12 +124,28 @@ func (sp *spine) below(n uint32) place {
 	return pl
 }
 
-// enter makes a node the handler, unless its function is known to dispatch.
-func (sp *spine) enter(pl *place, n uint32, f *fn) {
-	pl.handler, pl.open = n, true
-	if sp.dispatch[f] {
-		pl.spine, pl.handler = n, 0
+// marks reports whether a function shows that a goroutine serves requests.
+func marks(f *fn, depth uint16) bool {
+	return depth <= serverMarkDepth && f.has(isServerRoot) ||
+		depth == 1 && f.has(isClosure) && f.last == "ServeHTTP" && f.origin != originApp // a timeout handler's goroutine
+}
+
+// handsOn reports whether the application calls the next handler here, and
+// does not use its framework: ServeHTTP always hands on; a closure or a method
+// called Next does when the application itself calls it.
+func (sp *spine) handsOn(pl place, parent uint32, f *fn) bool {
+	return f.last == "ServeHTTP" && !f.has(isClosure) || f.has(isRPCGlue) || !pl.uses && sp.t.at(parent).fn.origin == originApp
+}
+
+func (sp *spine) pass(pl *place, n uint32, f *fn) {
+	pl.spine, pl.handler, pl.chain, pl.uses, pl.open = n, 0, 0, false, false
+	if f.has(isRPCGlue) {
+		pl.glue = n
 	}
+}
+
+func (sp *spine) enter(pl *place, n uint32) {
+	pl.handler, pl.chain, pl.uses, pl.open = n, n, false, true
 }
 
 // learnFrameworks finds libraries that no table knows and that stand between
@@ -119,7 +160,7 @@ func (sp *spine) learnFrameworks() {
 		parent := sp.t.nodes[n].parent
 		st, f := states[parent], sp.t.at(uint32(n)).fn
 		depth[n] = depth[parent] + 1
-		st.served = st.served || depth[n] <= serverMarkDepth && f.has(isServerRoot)
+		st.served = st.served || marks(f, depth[n])
 		if st.served && f.origin == originApp {
 			if p := sp.t.at(parent).fn; !st.app && parent != 0 && p.origin == originThird && !p.has(isServer) && p.isPlainLibrary() {
 				modules[moduleGuess(p.pkg)] = true
@@ -146,21 +187,74 @@ func (f *fn) isPlainLibrary() bool {
 	return f.codec == nil && f.source == nil && f.category == CatLibrary && !f.has(isLogging)
 }
 
-// middleware learns from every path which functions call the next handler:
-// those that stand above a dispatcher.
-func (sp *spine) middleware() {
-	above := make([]bool, len(sp.places)) // a dispatcher lies below
+// learn finds out from every path which functions hand on, and how much.
+func (sp *spine) learn() {
+	type weight struct{ all, on int64 }
+	weights := map[*fn]*weight{}
+	lines := map[frame]bool{}
+	// on is how much of a node's weight a dispatcher or a handler below it took.
+	on := make([]int64, len(sp.places))
 	for n := len(sp.places) - 1; n > 0; n-- {
-		pl := sp.places[n]
-		if above[n] && pl.served {
-			at := sp.t.at(uint32(n))
-			sp.onPath[at.fn], sp.nextAt[at] = true, true
+		pl, at := sp.places[n], sp.t.at(uint32(n))
+		parent := sp.t.nodes[n].parent
+		if !pl.served {
+			continue
 		}
-		if above[n] || pl.served && pl.spine == uint32(n) {
-			above[sp.t.nodes[n].parent] = true
+		w := weights[at.fn]
+		if w == nil {
+			w = &weight{}
+			weights[at.fn] = w
+		}
+		self := pl.spine == uint32(n)
+		if self || pl.handler == uint32(n) || on[n] > 0 {
+			w.all += sp.sub[n]
+			w.on += on[n]
+			if on[n] > 0 {
+				lines[at] = true
+			}
+		}
+		switch {
+		case self || pl.handler == uint32(n):
+			on[parent] += sp.sub[n]
+		default:
+			on[parent] += on[n]
+		}
+	}
+	for f, w := range weights {
+		switch {
+		case f.origin == originApp:
+			// Not one stack of hundreds: a handler may call back once.
+			if w.on*5 >= w.all || w.on >= 5 && w.on*20 >= w.all {
+				sp.onPath[f] = w.on > 0
+			}
+		case w.on > 0:
+			sp.onPath[f] = true
+		case f.has(isDispatcher) && endsItself(f):
+			sp.ends[f] = true
+		}
+	}
+	for at := range lines {
+		if sp.onPath[at.fn] {
+			sp.nextAt[at] = true
 		}
 	}
 }
+
+// endsItself reports whether a library's dispatcher that never hands on is to
+// be taken for a handler: metrics, files, a proxy. A router that was never seen
+// to hand on is still a router.
+func endsItself(f *fn) bool {
+	switch {
+	case f.has(isServerRoot):
+		return false
+	case f.origin == originStd:
+		return f.last == "ServeHTTP" && !strings.Contains(f.sym, "Mux") && !strings.Contains(f.sym, "HandlerFunc") && !strings.Contains(f.sym, "timeout")
+	}
+	return (f.last == "ServeHTTP" || f.has(isClosure)) && !routerLike.MatchString(f.sym)
+}
+
+// routerLike matches what belongs to routers and servers.
+var routerLike = regexp.MustCompile(`(?i)rout|mux|engine|server|\(\*(Echo|App|Router|Group|Tree|node|Context|Ctx)\)|serve[A-Z]`)
 
 // dispatchName matches the names of functions that choose a handler.
 var dispatchName = regexp.MustCompile(`(?i)serve|handle|dispatch|rout|next|invoke|call|wrap|middleware|process|exec|^do$|^run$`)
@@ -172,103 +266,170 @@ var callback = regexp.MustCompile(`(?i)^(less|swap|len|compare|equal|hash|read|w
 // renders matches functions that write replies for many handlers.
 var renders = regexp.MustCompile(`(?i)^(write|render|respond|reply|send|encode|json|error|fail|flush|finish|print|log)`)
 
-// site is a place that calls handlers.
-type site struct {
-	fn   *fn
-	line int64
-}
+// handlerName matches what people call handlers.
+var handlerName = regexp.MustCompile(`(?i)handler$|^(serve|handle|on|do|cmd|api|get|post|put|delete|list|create|update)_?[A-Z0-9]`)
 
-// callee is what one site calls.
+// callee is what one line of a function calls.
 type callee struct {
 	votes   int64
 	direct  bool
 	replies bool
 }
 
+// called are the functions of the application that one function calls, by line.
+type called struct {
+	total int64 // votes of the function in the handler's place
+	lines map[int64]map[*fn]*callee
+}
+
 // fanOut finds home-made dispatch: a function in the handler's place one line
 // of which reaches several application functions that nobody else calls, by
-// itself or through a library; or whose lines reach several that each write
-// replies. It reports whether it learned a dispatcher.
+// itself or through a library; or whose lines reach several that are called
+// like handlers or write replies. Wrappers that stand between the handler's
+// place and such a function are stepped through. It reports whether it learned
+// anything.
 func (sp *spine) fanOut() bool {
 	if sp.replies == nil {
 		sp.findReplies()
 	}
-	callees := map[site]map[*fn]callee{}
-	total := map[*fn]int64{}
+	by := map[*fn]*called{}
 	from := map[*fn]map[*fn]int64{} // callee -> the application's function above it -> votes
+	of := func(f *fn) *called {
+		c := by[f]
+		if c == nil {
+			c = &called{lines: map[int64]map[*fn]*callee{}}
+			by[f] = c
+		}
+		return c
+	}
 	for n := 1; n < len(sp.places); n++ {
 		pl, f := sp.places[n], sp.t.at(uint32(n)).fn
 		if !pl.served || f.origin != originApp {
 			continue
 		}
-		parent := sp.t.nodes[n].parent
-		up := sp.places[parent]
-		var caller *fn
+		up := sp.places[sp.t.nodes[n].parent]
+		var above *fn
 		if up.app != 0 {
-			caller = sp.t.at(up.app).fn
+			above = sp.t.at(up.app).fn
 		}
 		if from[f] == nil {
 			from[f] = map[*fn]int64{}
 		}
-		from[f][caller] += sp.sub[n]
-		if pl.handler == uint32(n) {
-			total[f] += sp.sub[n]
+		from[f][above] += sp.sub[n]
+		if pl.chain == uint32(n) {
+			of(f).total += sp.sub[n]
 		}
-		if up.handler == 0 || up.handler != up.app || !up.open || caller == f {
+		if up.chain == 0 || up.chain != up.app || !up.open || above == f {
 			continue // not the first application function below the handler
 		}
-		direct := parent == up.handler
-		if !direct && (callback.MatchString(f.last) || f.has(isClosure) && f.base == caller.base) {
+		direct := sp.t.nodes[n].parent == up.chain
+		if !direct && (callback.MatchString(f.last) || f.has(isClosure) && f.base == above.base) {
 			continue
 		}
-		h := sp.t.at(up.handler)
-		at := site{h.fn, h.line}
-		if callees[at] == nil {
-			callees[at] = map[*fn]callee{}
+		cs := of(above)
+		line := sp.t.at(up.chain).line
+		if cs.lines[line] == nil {
+			cs.lines[line] = map[*fn]*callee{}
 		}
-		c := callees[at][f]
+		c := cs.lines[line][f]
+		if c == nil {
+			c = &callee{}
+			cs.lines[line][f] = c
+		}
 		c.votes, c.direct, c.replies = c.votes+sp.sub[n], c.direct || direct, c.replies || sp.replies[n]
-		callees[at][f] = c
 	}
-	own := func(of *fn, f *fn, c callee) bool {
+	learned := false
+	found := map[*fn]bool{}
+	for f, cs := range by {
+		for _, at := range sp.handsOut(f, cs, from) {
+			if !sp.nextAt[at.frame] || at.via && !sp.viaAt[at.frame] {
+				sp.nextAt[at.frame], sp.onPath[f], learned, found[f] = true, true, true, true
+				if at.via {
+					sp.viaAt[at.frame] = true
+				}
+			}
+		}
+	}
+	for f, cs := range by {
+		for _, line := range cs.lines {
+			for to, c := range line {
+				key := [2]*fn{f, to}
+				pass := f.has(isClosure) && to.base == f.base || dispatchName.MatchString(to.last) && c.votes*2 >= cs.total
+				if c.direct && pass && !sp.steps[key] && !found[f] {
+					sp.steps[key], learned = true, true
+				}
+			}
+		}
+	}
+	if len(found) > 0 {
+		sp.stepsInto(found)
+	}
+	return learned
+}
+
+// lineOf is a line that hands out requests.
+type lineOf struct {
+	frame
+	via bool // through a library
+}
+
+// handsOut finds the lines of a function that call handlers.
+func (sp *spine) handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64) []lineOf {
+	if !f.has(isClosure) && !dispatchName.MatchString(f.last) {
+		return nil
+	}
+	own := func(to *fn, c *callee) bool {
 		// Called from elsewhere as well it is a helper, not a handler.
 		var others int64
-		for caller, k := range from[f] {
-			if caller != of {
+		for above, k := range from[to] {
+			if above != f {
 				others += k
 			}
 		}
-		return c.votes >= 2 && c.votes*50 >= total[of] && others*10 <= c.votes
+		return c.votes >= 2 && c.votes*50 >= cs.total && others*10 <= c.votes
 	}
-	learned := false
-	byFunc := map[*fn]map[*fn]bool{} // callees that reply, over all lines
-	for at, cs := range callees {
-		if !at.fn.has(isClosure) && !dispatchName.MatchString(at.fn.last) {
-			continue
-		}
-		n := 0
-		for f, c := range cs {
-			if !own(at.fn, f, c) {
+	var out, switched []lineOf
+	branches := map[*fn]bool{}
+	for line, tos := range cs.lines {
+		n, via := 0, false
+		for to, c := range tos {
+			if !own(to, c) {
 				continue
 			}
 			n++
-			if c.replies && !renders.MatchString(f.last) {
-				if byFunc[at.fn] == nil {
-					byFunc[at.fn] = map[*fn]bool{}
-				}
-				byFunc[at.fn][f] = true
+			via = via || !c.direct
+			if c.direct && !renders.MatchString(to.last) && (c.replies || handlerName.MatchString(to.last)) {
+				branches[to] = true
+				switched = append(switched, lineOf{frame{f, line}, false})
 			}
 		}
-		if n >= 2 && !sp.dispatch[at.fn] {
-			sp.dispatch[at.fn], sp.onPath[at.fn], learned = true, true, true
+		if n >= 2 {
+			out = append(out, lineOf{frame{f, line}, via})
 		}
 	}
-	for f, cs := range byFunc {
-		if len(cs) >= 2 && !sp.dispatch[f] {
-			sp.dispatch[f], sp.onPath[f], learned = true, true, true
+	if len(branches) >= 2 {
+		out = append(out, switched...)
+	}
+	return out
+}
+
+// stepsInto makes the lines between the handler's place and a dispatcher found
+// below it call the next handler too.
+func (sp *spine) stepsInto(found map[*fn]bool) {
+	for n := 1; n < len(sp.places); n++ {
+		pl := sp.places[n]
+		if pl.chain != uint32(n) || pl.handler == uint32(n) || !found[sp.t.at(uint32(n)).fn] {
+			continue
+		}
+		for k := sp.t.nodes[n].parent; ; k = sp.t.nodes[k].parent {
+			if at := sp.t.at(k); at.fn.origin == originApp {
+				sp.onPath[at.fn], sp.nextAt[at] = true, true
+			}
+			if k == pl.handler || k == 0 {
+				break
+			}
 		}
 	}
-	return learned
 }
 
 // replyWriters are functions that write a reply to the client.
