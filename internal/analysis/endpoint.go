@@ -120,7 +120,7 @@ func (a *attribution) library(s *stack, pl place) {
 		at := int32(a.sp.places[n].depth) - 1
 		switch {
 		case f.fn.has(isServer | isIO), f.fn.codec != nil, by.has(isRPCGlue):
-		case f.fn.pkg == "net/http/pprof", f.fn.origin == originThird && !by.has(isClosure) && nexts.MatchString(by.last):
+		case f.fn.pkg == "net/http/pprof", f.fn.origin == originThird && handsDirectly(by):
 			// What calls handlers called it.
 			a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", at, f)
 			return
@@ -132,6 +132,12 @@ func (a *attribution) library(s *stack, pl place) {
 		}
 	}
 	a.leave(s, otherServer)
+}
+
+// handsDirectly reports whether a function calls handlers only, so that what it
+// calls is one.
+func handsDirectly(f *fn) bool {
+	return strings.Contains(f.sym, "HandlerFunc") || !f.has(isClosure) && f.last != "ServeHTTP" && nexts.MatchString(f.last)
 }
 
 // middleware gives a stack to the middleware in whose own work it is. A heavy
@@ -402,6 +408,7 @@ func (a *attribution) rest(all [][]stack) {
 		switch {
 		case s.truncated:
 			a.leave(s, "(truncated) stacks cut off by the runtime")
+		case i < len(fs) && a.dispatched(s):
 		case i < len(fs):
 			f := fs[i].fn
 			var sum, most int64
@@ -433,6 +440,27 @@ var (
 	clientLoops = regexp.MustCompile(`^net/http\.\(\*(persistConn|Transport|http2ClientConn|http2clientConnReadLoop)\)|^golang\.org/x/net/http2\.\(\*(ClientConn|Transport|clientConnReadLoop)\)|^google\.golang\.org/grpc/internal/transport\.(newHTTP2Client|NewHTTP2Client|\(\*http2Client\))|^google\.golang\.org/grpc\.\(\*(addrConn|ClientConn|ccBalancerWrapper)\)`)
 	serverLoops = regexp.MustCompile(`^net/http\.\(\*(connReader|conn|Server)\)|^google\.golang\.org/grpc/internal/transport\.(newHTTP2Server|NewServerTransport|\(\*http2Server\))|^golang\.org/x/net/http2\.\(\*serverConn\)`)
 )
+
+// dispatched places a goroutine of no known server in which a dispatcher was
+// found: a server of a protocol of its own, a worker that runs jobs.
+func (a *attribution) dispatched(s *stack) bool {
+	pl := a.sp.places[s.node]
+	if pl.spine == 0 || !pl.back {
+		return false
+	}
+	if pl.handler == 0 {
+		s.handler = int32(a.sp.places[pl.spine].depth) - 1
+		a.middleware(s, pl.spine)
+		return true
+	}
+	f := a.t.at(pl.handler)
+	if a.sp.onPath[f.fn] {
+		a.middleware(s, pl.handler)
+		return true
+	}
+	a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", int32(a.sp.places[pl.handler].depth)-1, f)
+	return true
+}
 
 const otherGC = "(gc) background garbage collection"
 

@@ -106,7 +106,7 @@ func (ev *evidence) noteCalls(index map[caller]calls, fs []frame, s *stack, abov
 	var src *source
 	for i := len(fs) - 1; i > 0; i-- {
 		f := fs[i].fn
-		if i < last && f.source != nil && f.source.how != binder {
+		if i < last && f.source != nil && (f.source.how != binder || f.source.kind == SourceReply) {
 			src = f.source
 		}
 		from := fs[i-1]

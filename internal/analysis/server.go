@@ -50,7 +50,7 @@ const serverMarkDepth = 8
 var rpcGlue = regexp.MustCompile(`^_([A-Za-z0-9]+)_([A-Za-z0-9_]+?)(\d+_HTTP)?_Handler(\.func[\d.]+)?$`)
 
 // nexts are the names under which frameworks call the next handler.
-var nexts = regexp.MustCompile(`^(ServeHTTP|ServeHTTPContext|ServeHTTPC|Next|next|handleHTTPRequest|routeHTTP|handler|requestHandler|defaultRequestHandler|handleStream|processUnaryRPC|processStreamingRPC|processRPC|Handle|handle|HandlerFunc|Serve|ServeConn|invoke|chainUnaryInterceptors|chainStreamInterceptors|wrapUnaryHandler|ServeFastHTTP)$`)
+var nexts = regexp.MustCompile(`^(ServeHTTP|ServeHTTPContext|ServeHTTPC|Next|next|handleHTTPRequest|routeHTTP|handler|requestHandler|defaultRequestHandler|handleStream|processUnaryRPC|processStreamingRPC|processRPC|Handle|handle|HandlerFunc|Serve|ServeConn|invoke|chainUnaryInterceptors|chainStreamInterceptors|wrapUnaryHandler|ServeFastHTTP|Handler|ProcessFilter|ContinueHandle|Process)$`)
 
 func classifyServer(f *fn) {
 	if serverRoots.MatchString(f.name) {
@@ -75,7 +75,7 @@ func dispatches(f *fn) bool {
 }
 
 // writerLike are framework functions that a handler calls, not that call it.
-var writerLike = regexp.MustCompile(`(?i)response|writer|\(\*(Client|ClientConn|Transport|clientStream|persistConn|body|Request)\)|http2Transport|ReadFrom`)
+var writerLike = regexp.MustCompile(`(?i)response|writer|client|\(\*(Transport|persistConn|body|Request)\)|http2Transport|ReadFrom`)
 
 // rpcName names the endpoint of a generated glue function: "FeedService/Spin".
 func rpcName(f *fn) string {

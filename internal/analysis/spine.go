@@ -14,6 +14,7 @@ type place struct {
 	app     uint32 // deepest node of the application
 	depth   uint16 // frames from the root, 1 for the root's
 	served  bool   // below a server's mark
+	back    bool   // below the first application frame of another goroutine
 	inside  bool   // below a codec, a store or I/O: whatever calls back from there dispatches nothing
 	uses    bool   // the handler has called a library
 	chain   uint32 // deepest node that the handler's work runs through: itself, or a step below it
@@ -84,21 +85,24 @@ func (sp *spine) below(n uint32) place {
 	pl, f := sp.places[parent], sp.t.at(n).fn
 	pl.depth++
 	if !pl.served {
-		if pl.served = marks(f, pl.depth); !pl.served {
-			return pl
-		}
+		pl.served = marks(f, pl.depth)
 	}
 	app := f.origin == originApp && !f.has(isRPCGlue)
+	pl.back = pl.back || !pl.served && app
 	switch {
-	case pl.inside:
+	case pl.inside || !pl.served && !pl.back:
 	case f.codec != nil, f.source != nil && !f.has(isServer|isDispatcher), f.has(isIO) && pl.handler == 0:
 		pl.inside, pl.open = true, false
 	case pl.handler == 0:
 		switch {
 		case f.has(isDispatcher|isRPCGlue) && !sp.ends[f]:
 			sp.pass(&pl, n, f)
+		case app && pl.uses && sp.calledBack(pl.spine):
+			pl.inside = true
 		case app || sp.ends[f]:
 			sp.enter(&pl, n)
+		default:
+			pl.uses = true
 		}
 	case f.has(isDispatcher|isRPCGlue) && !sp.ends[f] && sp.handsOn(pl, parent, f):
 		sp.pass(&pl, n, f)
@@ -135,6 +139,14 @@ func marks(f *fn, depth uint16) bool {
 // called Next does when the application itself calls it.
 func (sp *spine) handsOn(pl place, parent uint32, f *fn) bool {
 	return f.last == "ServeHTTP" && !f.has(isClosure) || f.has(isRPCGlue) || !pl.uses && sp.t.at(parent).fn.origin == originApp
+}
+
+// calledBack reports whether a spine's end hands on by itself only, so that
+// what its library calls later is no handler but a callback: a middleware's
+// closure, and not a router.
+func (sp *spine) calledBack(n uint32) bool {
+	f := sp.t.at(n).fn
+	return f.has(isClosure) && f.origin == originThird && !f.has(isServerRoot) && !routerLike.MatchString(f.sym)
 }
 
 func (sp *spine) pass(pl *place, n uint32, f *fn) {
@@ -197,7 +209,7 @@ func (sp *spine) learn() {
 	for n := len(sp.places) - 1; n > 0; n-- {
 		pl, at := sp.places[n], sp.t.at(uint32(n))
 		parent := sp.t.nodes[n].parent
-		if !pl.served {
+		if !pl.served && !pl.back {
 			continue
 		}
 		w := weights[at.fn]
@@ -227,10 +239,10 @@ func (sp *spine) learn() {
 			if w.on*5 >= w.all || w.on >= 5 && w.on*20 >= w.all {
 				sp.onPath[f] = w.on > 0
 			}
+		case w.on*20 < w.all && f.has(isDispatcher) && endsItself(f):
+			sp.ends[f] = true // it may call the application back, to count or to log
 		case w.on > 0:
 			sp.onPath[f] = true
-		case f.has(isDispatcher) && endsItself(f):
-			sp.ends[f] = true
 		}
 	}
 	for at := range lines {
@@ -304,7 +316,7 @@ func (sp *spine) fanOut() bool {
 	}
 	for n := 1; n < len(sp.places); n++ {
 		pl, f := sp.places[n], sp.t.at(uint32(n)).fn
-		if !pl.served || f.origin != originApp {
+		if !pl.served && !pl.back || f.origin != originApp {
 			continue
 		}
 		up := sp.places[sp.t.nodes[n].parent]
@@ -354,7 +366,8 @@ func (sp *spine) fanOut() bool {
 		for _, line := range cs.lines {
 			for to, c := range line {
 				key := [2]*fn{f, to}
-				pass := f.has(isClosure) && to.base == f.base || dispatchName.MatchString(to.last) && c.votes*2 >= cs.total
+				pass := f.has(isClosure) && to.base == f.base || c.votes*5 >= cs.total*4 ||
+					c.votes*2 >= cs.total && (to.has(isClosure) || dispatchName.MatchString(to.last))
 				if c.direct && pass && !sp.steps[key] && !found[f] {
 					sp.steps[key], learned = true, true
 				}
@@ -373,11 +386,12 @@ type lineOf struct {
 	via bool // through a library
 }
 
-// handsOut finds the lines of a function that call handlers.
+// handsOut finds the lines of a function that call handlers. A line may call
+// several functions in turn ("render(w, load(id))"), so what its function is
+// called counts: a closure or a name like dispatch needs two callees, others
+// need a family of at least four.
 func (sp *spine) handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64) []lineOf {
-	if !f.has(isClosure) && !dispatchName.MatchString(f.last) {
-		return nil
-	}
+	named := f.has(isClosure) || dispatchName.MatchString(f.last)
 	own := func(to *fn, c *callee) bool {
 		// Called from elsewhere as well it is a helper, not a handler.
 		var others int64
@@ -391,26 +405,45 @@ func (sp *spine) handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64) []lineO
 	var out, switched []lineOf
 	branches := map[*fn]bool{}
 	for line, tos := range cs.lines {
-		n, via := 0, false
+		n, likely, via := 0, 0, false
+		family := map[string]int{}
 		for to, c := range tos {
 			if !own(to, c) {
 				continue
 			}
 			n++
+			family[familyOf(to)]++
 			via = via || !c.direct
-			if c.direct && !renders.MatchString(to.last) && (c.replies || handlerName.MatchString(to.last)) {
+			handler := !renders.MatchString(to.last) && (c.replies || handlerName.MatchString(to.last))
+			if handler || to.has(isClosure) {
+				likely++
+			}
+			if c.direct && handler {
 				branches[to] = true
 				switched = append(switched, lineOf{frame{f, line}, false})
 			}
 		}
-		if n >= 2 {
+		relatives := 0
+		for _, k := range family {
+			relatives = max(relatives, k)
+		}
+		if n >= 2 && (f.has(isClosure) || named && likely >= 2) || n >= 4 && relatives*5 >= n*4 {
 			out = append(out, lineOf{frame{f, line}, via})
 		}
 	}
-	if len(branches) >= 2 {
+	if named && len(branches) >= 2 {
 		out = append(out, switched...)
 	}
 	return out
+}
+
+// familyOf is what handlers of one dispatcher have in common: the receiver, or
+// that they are closures of one function.
+func familyOf(f *fn) string {
+	if f.has(isClosure) {
+		return f.pkg + " closures"
+	}
+	return f.pkg + "." + strings.TrimSuffix(f.sym, f.last)
 }
 
 // stepsInto makes the lines between the handler's place and a dispatcher found
@@ -444,7 +477,7 @@ func (sp *spine) findReplies() {
 		writes[i] = replyWriters.MatchString(f.name) || f.has(isServer) && f.origin == originThird && !f.has(isDispatcher) && writerLike.MatchString(f.sym)
 	}
 	for n := len(sp.places) - 1; n > 0; n-- {
-		if sp.replies[n] || sp.places[n].served && sp.places[n].handler != 0 && writes[sp.t.at(uint32(n)).fn.id] {
+		if sp.replies[n] || (sp.places[n].served || sp.places[n].back) && sp.places[n].handler != 0 && writes[sp.t.at(uint32(n)).fn.id] {
 			sp.replies[n] = true
 			sp.replies[sp.t.nodes[n].parent] = true
 		}
