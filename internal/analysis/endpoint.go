@@ -43,6 +43,8 @@ func attribute(t *paths, cpu, allocs []stack, routes map[string]string) *attribu
 		s.handler = int32(a.sp.places[s.node].depth)
 		if a.sp.places[s.node].served {
 			a.assign(s)
+		} else {
+			a.dispatched(s)
 		}
 	}
 	a.byLabel(cpu, all)
@@ -408,7 +410,6 @@ func (a *attribution) rest(all [][]stack) {
 		switch {
 		case s.truncated:
 			a.leave(s, "(truncated) stacks cut off by the runtime")
-		case i < len(fs) && a.dispatched(s):
 		case i < len(fs):
 			f := fs[i].fn
 			var sum, most int64
@@ -443,23 +444,18 @@ var (
 
 // dispatched places a goroutine of no known server in which a dispatcher was
 // found: a server of a protocol of its own, a worker that runs jobs.
-func (a *attribution) dispatched(s *stack) bool {
+func (a *attribution) dispatched(s *stack) {
 	pl := a.sp.places[s.node]
-	if pl.spine == 0 || !pl.back {
-		return false
-	}
-	if pl.handler == 0 {
-		s.handler = int32(a.sp.places[pl.spine].depth) - 1
-		a.middleware(s, pl.spine)
-		return true
+	if !pl.back || pl.handler == 0 || a.t.at(pl.handler).fn.origin != originApp {
+		return
 	}
 	f := a.t.at(pl.handler)
-	if a.sp.onPath[f.fn] {
+	switch {
+	case a.sp.onPath[f.fn]:
 		a.middleware(s, pl.handler)
-		return true
+	case pl.spine != 0 && a.t.at(pl.spine).fn.origin == originApp:
+		a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", int32(a.sp.places[pl.handler].depth)-1, f)
 	}
-	a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", int32(a.sp.places[pl.handler].depth)-1, f)
-	return true
 }
 
 const otherGC = "(gc) background garbage collection"

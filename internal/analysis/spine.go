@@ -281,6 +281,12 @@ var renders = regexp.MustCompile(`(?i)^(write|render|respond|reply|send|encode|j
 // handlerName matches what people call handlers.
 var handlerName = regexp.MustCompile(`(?i)handler$|^(serve|handle|on|do|cmd|api|get|post|put|delete|list|create|update)_?[A-Z0-9]`)
 
+// site is where a function stands in the source.
+type site struct {
+	file string
+	line int64
+}
+
 // callee is what one line of a function calls.
 type callee struct {
 	votes   int64
@@ -291,6 +297,7 @@ type callee struct {
 // called are the functions of the application that one function calls, by line.
 type called struct {
 	total int64 // votes of the function in the handler's place
+	back  bool  // in a goroutine of no known server
 	lines map[int64]map[*fn]*callee
 }
 
@@ -330,6 +337,7 @@ func (sp *spine) fanOut() bool {
 		from[f][above] += sp.sub[n]
 		if pl.chain == uint32(n) {
 			of(f).total += sp.sub[n]
+			of(f).back = of(f).back || pl.back
 		}
 		if up.chain == 0 || up.chain != up.app || !up.open || above == f {
 			continue // not the first application function below the handler
@@ -352,8 +360,16 @@ func (sp *spine) fanOut() bool {
 	}
 	learned := false
 	found := map[*fn]bool{}
+	// An adapter that is inlined where it is used, or generic, leaves several
+	// closures of one place in the source.
+	copies := map[site]int{}
+	for f := range by {
+		if f.has(isClosure) && f.line > 0 {
+			copies[site{f.file, f.line}]++
+		}
+	}
 	for f, cs := range by {
-		for _, at := range sp.handsOut(f, cs, from) {
+		for _, at := range handsOut(f, cs, from, copies[site{f.file, f.line}] > 1) {
 			if !sp.nextAt[at.frame] || at.via && !sp.viaAt[at.frame] {
 				sp.nextAt[at.frame], sp.onPath[f], learned, found[f] = true, true, true, true
 				if at.via {
@@ -389,9 +405,9 @@ type lineOf struct {
 // handsOut finds the lines of a function that call handlers. A line may call
 // several functions in turn ("render(w, load(id))"), so what its function is
 // called counts: a closure or a name like dispatch needs two callees, others
-// need a family of at least four.
-func (sp *spine) handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64) []lineOf {
-	named := f.has(isClosure) || dispatchName.MatchString(f.last)
+// need a family of at least four. An adapter needs one.
+func handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64, adapter bool) []lineOf {
+	named := f.has(isClosure) && !cs.back || dispatchName.MatchString(f.last) && !f.has(isClosure)
 	own := func(to *fn, c *callee) bool {
 		// Called from elsewhere as well it is a helper, not a handler.
 		var others int64
@@ -402,37 +418,77 @@ func (sp *spine) handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64) []lineO
 		}
 		return c.votes >= 2 && c.votes*50 >= cs.total && others*10 <= c.votes
 	}
-	var out, switched []lineOf
-	branches := map[*fn]bool{}
+	var out []lineOf
+	sw := branches{}
 	for line, tos := range cs.lines {
 		n, likely, via := 0, 0, false
 		family := map[string]int{}
 		for to, c := range tos {
+			if c.direct && !renders.MatchString(to.last) {
+				sw.add(f, line, to, c, own(to, c))
+			}
 			if !own(to, c) {
 				continue
 			}
 			n++
 			family[familyOf(to)]++
 			via = via || !c.direct
-			handler := !renders.MatchString(to.last) && (c.replies || handlerName.MatchString(to.last))
-			if handler || to.has(isClosure) {
+			if to.has(isClosure) || !renders.MatchString(to.last) && (c.replies || handlerName.MatchString(to.last)) {
 				likely++
 			}
-			if c.direct && handler {
-				branches[to] = true
-				switched = append(switched, lineOf{frame{f, line}, false})
+			if adapter && c.direct && c.votes*2 >= cs.total && !renders.MatchString(to.last) {
+				out = append(out, lineOf{frame{f, line}, false})
 			}
 		}
 		relatives := 0
 		for _, k := range family {
 			relatives = max(relatives, k)
 		}
-		if n >= 2 && (f.has(isClosure) || named && likely >= 2) || n >= 4 && relatives*5 >= n*4 {
+		if n >= 2 && (f.has(isClosure) && !cs.back || named && likely >= 2) || n >= 4 && relatives*5 >= n*4 {
 			out = append(out, lineOf{frame{f, line}, via})
 		}
 	}
-	if named && len(branches) >= 2 {
-		out = append(out, switched...)
+	if named {
+		out = append(out, sw.lines(cs.total)...)
+	}
+	return out
+}
+
+// branches are the calls of a function by the family of what they call: a
+// switch calls every handler from a line of its own.
+type branches map[string]*branch
+
+type branch struct {
+	own, handlers int // functions that nobody else calls; of these, those that look like handlers
+	votes         int64
+	at            []lineOf
+}
+
+func (b branches) add(f *fn, line int64, to *fn, c *callee, own bool) {
+	fam := b[familyOf(to)]
+	if fam == nil {
+		fam = &branch{}
+		b[familyOf(to)] = fam
+	}
+	fam.at = append(fam.at, lineOf{frame{f, line}, false})
+	if !own {
+		return
+	}
+	fam.own++
+	fam.votes += c.votes
+	if c.replies || handlerName.MatchString(to.last) {
+		fam.handlers++
+	}
+}
+
+// lines are the lines of the families that are handlers: two that look like it,
+// or three that share nearly all the work between them.
+func (b branches) lines(total int64) []lineOf {
+	var out []lineOf
+	for _, fam := range b {
+		if fam.handlers >= 2 || fam.own >= 3 && fam.votes*10 >= total*7 {
+			out = append(out, fam.at...)
+		}
 	}
 	return out
 }
