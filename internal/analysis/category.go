@@ -38,6 +38,9 @@ func (a apps) classify(f *fn) {
 		f.codec = nil // ByteOrder's methods are loads and stores; only the reflecting ones are a codec
 	}
 	f.squeeze = compressorOf(f.pkg)
+	if carriers.MatchString(f.name) {
+		f.flags |= isCarrier
+	}
 	if suspected(f) {
 		f.flags |= isSuspect
 	}

@@ -18,6 +18,13 @@ type evidence struct {
 	// readers are the readers seen below a decode, by the place that decodes.
 	readers map[caller]map[*source]int64
 	found   map[foundKey]found
+
+	// What stands in for evidence of a request's body where its reader was too
+	// quick to be seen: see request.
+	allocs   bool // there are allocs stacks
+	requests bool // some request of the process has a body
+	served   map[*endpoint]bool
+	replies  map[*endpoint]bool // it reads replies of others
 }
 
 type foundKey struct {
@@ -36,6 +43,9 @@ type call struct {
 type callWeight struct {
 	total  int64
 	source map[*source]int64
+	// carried is what was spent on reading all of something (io.ReadAll) of
+	// which the stack does not say what it is.
+	carried int64
 }
 
 // caller is a function, or a line of it, in an endpoint.
@@ -47,7 +57,8 @@ type caller struct {
 
 // gather indexes the calls of every function that stands above a decode.
 func gather(t *paths, cpu, allocs []stack) *evidence {
-	ev := &evidence{t: t, readers: map[caller]map[*source]int64{}, found: map[foundKey]found{}}
+	ev := &evidence{t: t, readers: map[caller]map[*source]int64{}, found: map[foundKey]found{},
+		served: map[*endpoint]bool{}, replies: map[*endpoint]bool{}, allocs: len(allocs) > 0}
 	above := map[*fn]bool{}
 	var fs []frame
 	for s := range each([][]stack{cpu, allocs}) {
@@ -68,6 +79,7 @@ func gather(t *paths, cpu, allocs []stack) *evidence {
 		for i := range stacks {
 			fs = t.path(stacks[i].node, fs)
 			ev.noteCalls(ev.calls[k], fs, &stacks[i], above)
+			ev.noteBodies(&stacks[i], fs)
 		}
 	}
 	return ev
@@ -104,27 +116,45 @@ func (ev *evidence) noteCalls(index map[caller]calls, fs []frame, s *stack, abov
 		}
 	}
 	var src *source
+	carrier := false
 	for i := len(fs) - 1; i > 0; i-- {
 		f := fs[i].fn
 		if i < last && f.source != nil && (f.source.how != binder || f.source.kind == SourceReply) {
 			src = f.source
 		}
+		carrier = carrier || i < last && f.has(isCarrier)
 		from := fs[i-1]
 		if !above[from.fn] {
 			continue
 		}
-		below := src
+		below, carries := src, carrier && src == nil
 		if i >= last {
-			below = nil
+			below, carries = nil, false
 		}
-		note(index, caller{fn: from.fn}, call{from.line, f}, s.value, below)
+		note(index, caller{fn: from.fn}, call{from.line, f}, s.value, below, carries)
 		if s.end != nil {
-			note(index, caller{end: s.end, fn: from.fn}, call{from.line, f}, s.value, below)
+			note(index, caller{end: s.end, fn: from.fn}, call{from.line, f}, s.value, below, carries)
 		}
 	}
 }
 
-func note(index map[caller]calls, by caller, c call, value int64, src *source) {
+// noteBodies remembers which endpoints serve requests, and whose bytes they read.
+func (ev *evidence) noteBodies(s *stack, fs []frame) {
+	if s.end != nil && served(fs) {
+		ev.served[s.end] = true
+	}
+	for _, f := range fs {
+		switch src := f.fn.source; {
+		case src == nil:
+		case src.kind == SourceRequest:
+			ev.requests = true
+		case src.kind == SourceReply && s.end != nil:
+			ev.replies[s.end] = true
+		}
+	}
+}
+
+func note(index map[caller]calls, by caller, c call, value int64, src *source, carries bool) {
 	cs := index[by]
 	if cs == nil {
 		cs = calls{}
@@ -136,6 +166,9 @@ func note(index map[caller]calls, by caller, c call, value int64, src *source) {
 		cs[c] = w
 	}
 	w.total += value
+	if carries {
+		w.carried += value
+	}
 	if src != nil {
 		if w.source == nil {
 			w.source = map[*source]int64{}
@@ -201,7 +234,34 @@ func (ev *evidence) search(s *stack, fs []frame) found {
 			return found{SourceCache, "", "name"}
 		}
 	}
+	if ev.request(s, fs) {
+		return found{SourceRequest, "", "elimination"}
+	}
 	return found{kind: SourceUnknown}
+}
+
+// request reports whether the bytes can only be the request's: the endpoint
+// reads all of something or decodes a stream, no store, reply or file was found
+// on the way, though there are allocs stacks, in which a cache's copy shows, and
+// requests of this process have bodies.
+func (ev *evidence) request(s *stack, fs []frame) bool {
+	if s.end == nil || !ev.allocs || !ev.requests || !ev.served[s.end] || ev.replies[s.end] {
+		return false
+	}
+	entry := int(s.work.entry)
+	if strings.Contains(fs[entry].fn.sym, "Decoder).") {
+		return true
+	}
+	for i := entry - 1; i >= min(int(s.handler), entry); i-- {
+		for k := range ev.calls {
+			for c, w := range ev.calls[k][caller{end: s.end, fn: fs[i].fn}] {
+				if c.line <= fs[i].line && w.carried*4 >= w.total {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // oneKind reports whether all sources are of one kind: what other endpoints do
@@ -244,7 +304,7 @@ func (ev *evidence) earlier(by caller, at frame, not *fn) map[*source]int64 {
 			for _, n := range w.source {
 				weight += n
 			}
-			if weight == 0 || float64(weight) < siblingShare*float64(w.total) || c.line < line {
+			if weight == 0 || float64(weight) < siblingShare*float64(w.total-w.carried) || c.line < line {
 				continue
 			}
 			if c.line > line {

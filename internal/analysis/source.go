@@ -106,6 +106,10 @@ var sourceFuncs = []struct {
 	{regexp.MustCompile(`^os\.(ReadFile|\(\*File\)\.Read)$`), source{SourceUnknown, "file", reader}},
 }
 
+// carriers read all of a reader. In allocs stacks they are the last frame, and
+// what they read from does not show.
+var carriers = regexp.MustCompile(`^(io\.(ReadAll|Copy|CopyN|CopyBuffer|copyBuffer|ReadFull|ReadAtLeast)|io/ioutil\.ReadAll|bytes\.\(\*Buffer\)\.ReadFrom)$`)
+
 func sourceOf(f *fn) *source {
 	if f.pkg == "database/sql" {
 		// Only what moves rows; the rest is pool upkeep.

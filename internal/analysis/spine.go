@@ -91,7 +91,7 @@ func (sp *spine) below(n uint32) place {
 	pl.back = pl.back || !pl.served && app
 	switch {
 	case pl.inside || !pl.served && !pl.back:
-	case f.codec != nil, f.source != nil && !f.has(isServer|isDispatcher), f.has(isIO) && pl.handler == 0:
+	case f.codec != nil, f.source != nil && !f.has(isServer|isDispatcher), f.has(isIO) && !f.has(isDispatcher|isServerRoot) && pl.handler == 0:
 		pl.inside, pl.open = true, false
 	case pl.handler == 0:
 		switch {
@@ -436,7 +436,7 @@ func handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64, adapter bool) []lin
 			if to.has(isClosure) || !renders.MatchString(to.last) && (c.replies || handlerName.MatchString(to.last)) {
 				likely++
 			}
-			if adapter && c.direct && c.votes*2 >= cs.total && !renders.MatchString(to.last) {
+			if adapter && c.direct && c.votes*5 >= cs.total && !renders.MatchString(to.last) {
 				out = append(out, lineOf{frame{f, line}, false})
 			}
 		}

@@ -37,7 +37,7 @@ const (
 )
 
 // flags are yes-or-no facts that several rules ask for.
-type flags uint16
+type flags uint32
 
 const (
 	isClosure    flags = 1 << iota // a function literal
@@ -50,6 +50,7 @@ const (
 	isLogging                      // a logger: what it encodes is not a reply
 	isRPCGlue                      // generated code that names service and method
 	isSuspect                      // sounds like a codec and is in no table
+	isCarrier                      // reads all of whatever it is given
 	isCacheName                    // the application's, and called like a cache
 )
 
