@@ -19,12 +19,12 @@ func FuzzLayout(f *testing.F) {
 		root := &analysis.Node{Name: "all", Total: 1 + r.Int64N(1000)}
 		nodes := []*analysis.Node{root}
 		for range min(max(size, 0), 2000) {
-			n := &analysis.Node{Name: "f", Total: r.Int64N(1100) - 50, Category: looks[r.IntN(len(looks))].category}
+			n := &analysis.Node{Name: "f", Total: r.Int64N(1100) - 50, Category: looks[r.IntN(lookDiffs)].category}
 			parent := nodes[r.IntN(len(nodes))]
 			parent.Children = append(parent.Children, n)
 			nodes = append(nodes, n)
 		}
-		boxes := layout(root, root.Total/500)
+		boxes := layout(root, root.Total/500, newPainter(root))
 		byRow := map[int][]box{}
 		for _, b := range boxes {
 			if b.at < 0 || b.at+b.total > root.Total || b.total <= 0 {
