@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"image"
 	"image/png"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -53,38 +51,6 @@ var options = flame.Options{
 	Highlight: []string{"GET /live/list", "GET /gift/list"},
 }
 
-func TestPNGGolden(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		tree *analysis.Tree
-		opt  flame.Options
-	}{
-		{"small", small(), options},
-		{"deep", deep(60), flame.Options{Title: "A title", Width: 800, MaxHeight: 400}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			var b bytes.Buffer
-			if err := flame.PNG(&b, tc.tree, tc.opt); err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join("testdata", tc.name+".png")
-			if *update {
-				if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, old := decode(t, b.Bytes()), decode(t, want)
-			if got.Rect != old.Rect || !bytes.Equal(got.Pix, old.Pix) {
-				t.Errorf("the picture differs from %s: look at both, then run with -update", file)
-			}
-		})
-	}
-}
-
 func decode(t *testing.T, data []byte) *image.Paletted {
 	t.Helper()
 	img, err := png.Decode(bytes.NewReader(data))
@@ -123,6 +89,9 @@ func TestRefuses(t *testing.T) {
 		if err := flame.PNG(&bytes.Buffer{}, tree, flame.Options{}); err == nil {
 			t.Errorf("%s: PNG gave no error", name)
 		}
+		if err := flame.SVG(&bytes.Buffer{}, tree, flame.Options{}); err == nil {
+			t.Errorf("%s: SVG gave no error", name)
+		}
 		if err := flame.HTML(&bytes.Buffer{}, tree, flame.Options{}); err == nil {
 			t.Errorf("%s: HTML gave no error", name)
 		}
@@ -142,13 +111,5 @@ func TestHTMLCannotBeBrokenOutOf(t *testing.T) {
 	}
 	if strings.Contains(b.String(), "<script>alert") || strings.Count(b.String(), "</script>") != 2 {
 		t.Error("a function's name broke out of the data")
-	}
-}
-
-func BenchmarkPNG(b *testing.B) {
-	for b.Loop() {
-		if err := flame.PNG(&bytes.Buffer{}, small(), options); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

@@ -93,11 +93,30 @@
   // Drawing.
 
   const rootName = () => root && root.end >= 0 ? tab.ends[root.end] : "all";
-  function label(n) {
+  const pen = document.createElement("canvas").getContext("2d");
+  // shorter lists a function's names from whole to bare: "json.(*Decoder).Decode",
+  // "(*Decoder).Decode", "Decode".
+  function shorter(name) {
+    const out = [name], pkg = /^[^.( ]+\.(?=.)/.exec(name);
+    if (pkg) out.push(name.slice(pkg[0].length));
+    const bare = /[^.)\s]+(\.func\d+|\.\d+|\.gowrap\d+|\.deferwrap\d+|-range\d+|-fm)*$/.exec(name);
+    if (bare && bare[0] !== out[out.length - 1]) out.push(bare[0]);
+    return out;
+  }
+  // label is the most telling text that fits: the whole name with the share,
+  // else a shorter one; what does not fit even so is cut by the style.
+  function label(n, width) {
     if (n === root) return tab.diff ? rootName() : rootName() + ": " + amount(n.t) + (root.t < whole.t ? ", " + percent(n.t, whole.t) + " of all" : "");
-    const name = n.first && tab.ends[n.end] !== nameOf(n) ? tab.ends[n.end] + "  ·  " + nameOf(n) : nameOf(n);
-    if (n.folded) return name + " … " + nameOf(n.folded[n.folded.length - 1]) + " (" + (n.folded.length + 1) + " frames)  " + tail(n);
-    return name + "  " + tail(n);
+    const names = shorter(nameOf(n)), share = tail(n), last = names[names.length - 1];
+    if (n.first && tab.ends[n.end] !== nameOf(n)) names.splice(0, names.length, tab.ends[n.end] + "  ·  " + names[0], tab.ends[n.end]);
+    if (n.folded) {
+      const frames = " (" + (n.folded.length + 1) + " frames)";
+      names.splice(0, names.length, names[0] + " … " + nameOf(n.folded[n.folded.length - 1]) + frames, names[0] + " …" + frames, last + " …");
+    }
+    const tries = names.flatMap((name, i) => share ? (i ? [name + "  " + share, name] : [name + "  " + share]) : [name]);
+    if (names.length === 3 && share) tries.splice(3, 0, names[0]);
+    pen.font = (n.first ? "700 " : "") + "12px system-ui, sans-serif";
+    return tries.find(t => pen.measureText(t).width <= width) || names[names.length - 1];
   }
   const tail = n => tab.diff ? (sure(n) ? points(change(n)) : "") : percent(n.t, root.t);
 
@@ -105,7 +124,7 @@
   // those of the frames that the box stands for.
   function below(n) {
     n.folded = null;
-    if (!$("fold").checked || view.value === "callers" || n.look !== data.routing || n === root) return n.kids;
+    if (!$("fold").checked || n.look !== data.routing || n === root) return n.kids;
     const run = [], aside = [];
     let last = n;
     for (;;) {
@@ -153,12 +172,13 @@
       e.setAttribute("aria-label", describe(n));
       if (w > 28) {
         e.classList.add("named");
-        e.textContent = label(n);
+        e.textContent = label(n, w - 8);
       }
       if (n.first) e.classList.add("first");
-      if (n.first && marked.has(tab.ends[n.end])) e.classList.add("marked");
+      if (n.first && w >= 8 && marked.has(tab.ends[n.end])) e.classList.add("marked");
       if (lit !== null && kindOf(n) !== lit) e.classList.add("dim");
       if (pattern && n !== root && [n, ...(n.folded || [])].some(m => pattern.test(fullOf(m)))) e.classList.add("hit");
+      else if (pattern && n !== root) e.classList.add("missed");
       b.e = e;
       e.box = b;
       return e;

@@ -179,12 +179,18 @@ func (c *composer) strip(y int) int {
 			mark = s
 		}
 		share := percent(float64(part.total), float64(c.t.Root.Total))
+		if c.root.Diff != nil {
+			share = ""
+			if part.diff != nil && part.diff.Significant() {
+				share = points(part.diff.Change)
+			}
+		}
 		face := faceRow
 		if part.endpoint && part.name == c.root.Name {
 			face = faceBold
 		}
 		if room := int(s.x1) - int(s.x0) - 12; room > 24 {
-			line := clean(part.name) + "  " + share
+			line := strings.TrimRight(clean(part.name)+"  "+share, " ")
 			if c.measure(face, line) > room {
 				line = c.fit(face, clean(part.name), room)
 			}
@@ -244,28 +250,47 @@ type part struct {
 	total    int64
 	look     int
 	endpoint bool
+	diff     *analysis.NodeDiff // of endpoints in a difference; nil elsewhere
 }
 
 // parts divides the process: endpoints by weight, then what belongs to none.
 func (c *composer) parts() []part {
-	ends := map[string]int64{}
+	ends := map[string]*part{}
 	rest := map[bool]int64{}
-	walk(c.t.Root, func(n *analysis.Node) {
-		switch {
-		case n.Self <= 0:
-		case n.Endpoint != "":
-			ends[n.Endpoint] += n.Self
-		default:
-			rest[n.Category == analysis.CatGC] += n.Self
+	var visit func(n *analysis.Node, above string)
+	visit = func(n *analysis.Node, above string) {
+		if n.Endpoint == "" {
+			rest[n.Category == analysis.CatGC] += max(0, n.Self)
+		} else {
+			p := ends[n.Endpoint]
+			if p == nil {
+				p = &part{name: n.Endpoint, look: lookOf(analysis.CatApp), endpoint: true}
+				ends[n.Endpoint] = p
+			}
+			p.total += max(0, n.Self)
+			if n.Diff != nil && n.Endpoint != above {
+				if p.diff == nil {
+					p.diff = &analysis.NodeDiff{}
+				}
+				add(p.diff, n.Diff)
+				p.look = lookOfDiff(p.diff)
+			}
 		}
-	})
+		for _, child := range n.Children {
+			visit(child, n.Endpoint)
+		}
+	}
+	visit(c.t.Root, "")
 	var out []part
-	for name, total := range ends {
-		out = append(out, part{name, total, lookOf(analysis.CatApp), true})
+	for _, p := range ends {
+		out = append(out, *p)
 	}
 	slices.SortFunc(out, func(a, b part) int { return cmp.Or(cmp.Compare(b.total, a.total), cmp.Compare(a.name, b.name)) })
-	other := "server, runtime"
-	return append(out, part{other, rest[false], lookOf(analysis.CatRuntime), false}, part{"allocation, GC", rest[true], lookOf(analysis.CatGC), false})
+	server, gc := lookOf(analysis.CatRuntime), lookOf(analysis.CatGC)
+	if c.root.Diff != nil {
+		server, gc = lookSame, lookSame
+	}
+	return append(out, part{name: "server, runtime", total: rest[false], look: server}, part{name: "allocation, GC", total: rest[true], look: gc})
 }
 
 func walk(root *analysis.Node, f func(*analysis.Node)) {

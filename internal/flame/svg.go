@@ -10,14 +10,14 @@ import (
 	"github.com/profbot/profbot/internal/analysis"
 )
 
-// svgFinest is the narrowest box in an SVG, in pixels of its own size: it may
-// be looked at larger.
-const svgFinest = 0.5
+// svgFinest is the narrowest box in an SVG, in pixels of its own size: narrower
+// ones made files three times as large, for what only a magnifier shows.
+const svgFinest = 1
 
 // SVG draws the tree as [PNG] does, as a file of vectors without scripts or
 // references: boxes have tooltips, and nothing is cut unless
-// [Options.MaxHeight] says so. Text is set in the viewer's fonts and clipped to
-// its box.
+// [Options.MaxHeight] says so. Text is set in the viewer's fonts, in the widths
+// of the picture's.
 func SVG(w io.Writer, t *analysis.Tree, opt Options) error {
 	if err := check(t); err != nil {
 		return err
@@ -62,12 +62,12 @@ func (s *scene) svg(w *bufio.Writer, title string) {
 	w.WriteString("g:hover>rect{stroke:#1a1a22}</style>\n")
 	fmt.Fprintf(w, `<rect width="%d" height="%d" fill="#fff"/>`+"\n", s.width, s.height)
 	for _, sh := range s.shapes {
-		sh.svg(w)
+		s.shape(w, sh)
 	}
 	w.WriteString("</svg>\n")
 }
 
-func (sh shape) svg(w *bufio.Writer) {
+func (s *scene) shape(w *bufio.Writer, sh shape) {
 	if sh.tip != "" {
 		w.WriteString("<g><title>")
 		escape(w, sh.tip)
@@ -86,14 +86,15 @@ func (sh shape) svg(w *bufio.Writer) {
 		fmt.Fprintf(w, `<rect class="c%d" x="%s" y="%s" width="%s" height="%s"/>`, sh.color, number(sh.x0), number(sh.y0), number(sh.x1-sh.x0), number(sh.y1-sh.y0))
 	}
 	for _, t := range sh.texts {
-		// An inner svg clips: the viewer's font may be wider than the one measured.
+		// textLength sets another font in the width of the measured one. Viewers
+		// that do not know it have the inner svg to clip.
 		clip := sh.color >= 0
 		x, y := float64(t.x), float64(t.y)
 		if clip {
 			fmt.Fprintf(w, `<svg x="%s" y="%s" width="%s" height="%s">`, number(sh.x0), number(sh.y0), number(sh.x1-sh.x0-2), number(sh.y1-sh.y0))
 			x, y = x-sh.x0, y-sh.y0
 		}
-		fmt.Fprintf(w, `<text class="f%d" x="%s" y="%s">`, t.face, number(x), number(y))
+		fmt.Fprintf(w, `<text class="f%d" x="%s" y="%s" textLength="%d" lengthAdjust="spacingAndGlyphs">`, t.face, number(x), number(y), measure(s.faces[t.face], t.s))
 		escape(w, t.s)
 		w.WriteString("</text>")
 		if clip {

@@ -54,6 +54,7 @@ func zoom(root *analysis.Node, endpoint string) (z zoomed, ok bool) {
 		z.root.Total += c.Total
 		if d := z.root.Diff; d != nil && c.Diff != nil {
 			add(d, c.Diff)
+			d.BaseSelf, d.CurSelf = 0, 0
 		}
 	}
 	return z, z.root.Total > 0

@@ -4,6 +4,7 @@ package flametest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -39,6 +40,15 @@ func Open(ctx context.Context, width, height int) (*Page, error) {
 	if name == "" {
 		return nil, ErrNoBrowser
 	}
+	p, err := start(ctx, name, width, height)
+	if err != nil && ctx.Err() == nil {
+		// On a busy machine a browser now and then dies as it starts.
+		p, err = start(ctx, name, width, height)
+	}
+	return p, err
+}
+
+func start(ctx context.Context, name string, width, height int) (*Page, error) {
 	dir, err := os.MkdirTemp("", "chromium")
 	if err != nil {
 		return nil, err
@@ -57,6 +67,8 @@ func Open(ctx context.Context, width, height int) (*Page, error) {
 		"--force-device-scale-factor=1", "--user-data-dir="+dir, "--remote-debugging-pipe", "about:blank")
 	p.cmd.ExtraFiles = []*os.File{toRead, toWrite} // 3 and 4, as the flag wants
 	p.cmd.WaitDelay = 5 * time.Second
+	var said bytes.Buffer
+	p.cmd.Stderr = &said
 	err = p.cmd.Start()
 	_, _ = toRead.Close(), toWrite.Close() // the browser has its own
 	if err != nil {
@@ -65,7 +77,7 @@ func Open(ctx context.Context, width, height int) (*Page, error) {
 	}
 	if err := p.attach(width, height); err != nil {
 		p.Close()
-		return nil, err
+		return nil, fmt.Errorf("%w; the browser said: %s", err, bytes.TrimSpace(said.Bytes()))
 	}
 	return p, nil
 }
