@@ -9,7 +9,7 @@ APART := pkg/sfcache/sfprom
 FUZZTIME ?= 20s
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test lint fmt build demo pictures fuzz bench bench-sfcache golden vuln setup clean
+.PHONY: help test lint fmt build demo pictures gallery fuzz bench bench-sfcache golden vuln setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ demo: ## Run the whole loop on this machine
 
 pictures: ## Make the pictures in docs/ from a run of the demo
 	@sh scripts/pictures.sh
+
+gallery: ## Draw the pictures of docs/gallery
+	go run ./internal/flame/gallery
 
 fuzz: ## Fuzz every target for FUZZTIME each
 	@for m in $(MODULES); do (cd $$m && go list ./...); done | while read -r pkg; do \

@@ -106,15 +106,15 @@
   // label is the most telling text that fits: the whole name with the share,
   // else a shorter one; what does not fit even so is cut by the style.
   function label(n, width) {
-    if (n === root) return tab.diff ? rootName() : rootName() + ": " + amount(n.t) + (root.t < whole.t ? ", " + percent(n.t, whole.t) + " of all" : "");
+    if (n === root) return tab.diff ? rootName() + ": " + amount(n.b) + " → " + amount(n.u) : rootName() + ": " + amount(n.t) + (root.t < whole.t ? ", " + percent(n.t, whole.t) + " of all" : "");
     const names = shorter(nameOf(n)), share = tail(n), last = names[names.length - 1];
-    if (n.first && tab.ends[n.end] !== nameOf(n)) names.splice(0, names.length, tab.ends[n.end] + "  ·  " + names[0], tab.ends[n.end]);
+    if (n.first && tab.ends[n.end] !== nameOf(n)) names.splice(0, names.length, tab.ends[n.end] + "  ·  " + names[0], ...shorter(tab.ends[n.end]));
     if (n.folded) {
       const frames = " (" + (n.folded.length + 1) + " frames)";
       names.splice(0, names.length, names[0] + " … " + nameOf(n.folded[n.folded.length - 1]) + frames, names[0] + " …" + frames, last + " …");
     }
     const tries = names.flatMap((name, i) => share ? (i ? [name + "  " + share, name] : [name + "  " + share]) : [name]);
-    if (names.length === 3 && share) tries.splice(3, 0, names[0]);
+    if (names.length === 3 && share && !n.first) tries.splice(3, 0, names[0]);
     pen.font = (n.first ? "700 " : "") + "12px system-ui, sans-serif";
     return tries.find(t => pen.measureText(t).width <= width) || names[names.length - 1];
   }

@@ -191,6 +191,9 @@ func (c *composer) draw() {
 			worth = max(worth, b.row+1)
 		}
 	}
+	if rows-worth <= 2 {
+		worth = rows // the note would take as much room
+	}
 	const foot = 36
 	room := rows
 	if c.maxHeight > 0 {
@@ -274,7 +277,7 @@ func (c *composer) label(b box, face typeface, room int) string {
 		}
 	case b.first && b.node.Endpoint != b.node.Name && c.zoom == nil:
 		end := clean(b.node.Endpoint)
-		names = []string{end + "  ·  " + clean(b.label), end}
+		names = append([]string{end + "  ·  " + clean(b.label)}, shorter(end)...)
 	case b.depth > 1:
 		first, last := shorter(clean(b.node.Name)), clean(b.label)
 		names = []string{last, fmt.Sprintf("%s … (%d frames)", first[0], b.depth), fmt.Sprintf("%s … (%d frames)", first[len(first)-1], b.depth), first[len(first)-1] + " …"}
@@ -290,7 +293,7 @@ func (c *composer) label(b box, face typeface, room int) string {
 			try = append(try, name)
 		}
 	}
-	if len(names) == 3 && amount != "" { // a whole name says more than the bare one with a share
+	if len(names) == 3 && !b.first && amount != "" { // a whole name says more than the bare one with a share
 		try = slices.Insert(try, 3, names[0])
 	}
 	for _, line := range try {

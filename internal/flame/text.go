@@ -37,7 +37,32 @@ func newFace(bold bool, size float64) (font.Face, error) {
 	if bold {
 		which = f[1]
 	}
-	return opentype.NewFace(which, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingFull})
+	face, err := opentype.NewFace(which, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingFull})
+	if err != nil {
+		return nil, err
+	}
+	return &cachedFace{Face: face, advances: map[rune]advance{}}, nil
+}
+
+// cachedFace remembers how wide characters are: the font hints a glyph's
+// outline anew for every question, and most of a drawing is asking.
+type cachedFace struct {
+	font.Face
+	advances map[rune]advance
+}
+
+type advance struct {
+	width fixed.Int26_6
+	ok    bool
+}
+
+func (f *cachedFace) GlyphAdvance(r rune) (fixed.Int26_6, bool) {
+	a, known := f.advances[r]
+	if !known {
+		a.width, a.ok = f.Face.GlyphAdvance(r)
+		f.advances[r] = a
+	}
+	return a.width, a.ok
 }
 
 func measure(face font.Face, s string) int { return font.MeasureString(face, s).Ceil() }
