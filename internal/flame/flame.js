@@ -10,6 +10,7 @@
 
   let tab = null;         // of data.tabs
   let whole = null;       // its tree
+  let endTotals = null;   // endpoint -> its samples
   let root = null;        // what is shown: the tree, an endpoint's part, or its callers
   let upright = null;     // root before it was turned over to callers
   let zoomed = null;      // a node of root
@@ -53,12 +54,6 @@
   const change = n => share(n.u, whole.u) - share(n.b, whole.b);
   const sure = n => Math.abs(trees.z(n, whole, tab.perSample)) >= 2;
 
-  function endTotal(end) {
-    let sum = 0;
-    trees.walk(whole, n => { if (n.first && n.end === end) sum += n.t; });
-    return sum;
-  }
-
   function describe(n) {
     const f = funcOf(n);
     const first = (n === root ? rootName() : f[1]) + (f[2] && n !== root ? "   " + f[2] + (f[3] ? ":" + f[3] : "") : "");
@@ -69,7 +64,7 @@
     let text = amount(n.t);
     if (tab.perSecond > 0) text += " (" + (n.t / tab.perSecond).toFixed(2) + " s)";
     text += ", " + percent(n.t, whole.t) + " of all";
-    if (n.end >= 0) text += ", " + percent(n.t, endTotal(n.end)) + " of " + tab.ends[n.end];
+    if (n.end >= 0) text += ", " + percent(n.t, endTotals.get(n.end)) + " of " + tab.ends[n.end];
     if (n.s && view.value !== "callers") text += ", " + percent(n.s, whole.t) + " in the function itself";
     return first + "\n" + text;
   }
@@ -277,10 +272,11 @@
       b.setAttribute("aria-selected", j === i);
       b.tabIndex = j === i ? 0 : -1;
     });
-    const was = ends.value || data.zoom, sums = new Map();
-    trees.walk(whole, n => { if (n.first) sums.set(n.end, (sums.get(n.end) || 0) + n.t); });
+    const was = ends.value || data.zoom;
+    endTotals = new Map();
+    trees.walk(whole, n => { if (n.first) endTotals.set(n.end, (endTotals.get(n.end) || 0) + n.t); });
     ends.replaceChildren(make("option", {value: "", textContent: "all endpoints"}),
-      ...[...sums].sort((a, b) => b[1] - a[1]).map(([e, n]) => make("option", {value: tab.ends[e], textContent: tab.ends[e] + "  " + percent(n, whole.t)})));
+      ...[...endTotals].sort((a, b) => b[1] - a[1]).map(([e, n]) => make("option", {value: tab.ends[e], textContent: tab.ends[e] + "  " + percent(n, whole.t)})));
     ends.value = tab.ends.includes(was) ? was : "";
     colour.options[0].textContent = tab.diff ? "by change" : "by meaning";
     chosen = null;

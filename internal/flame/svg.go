@@ -1,7 +1,7 @@
 package flame
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -27,16 +27,16 @@ func SVG(w io.Writer, t *analysis.Tree, opt Options) error {
 		return err
 	}
 	defer s.close()
-	b := bufio.NewWriter(w)
-	s.svg(b, clean(opt.Title))
-	if err := b.Flush(); err != nil {
+	var b bytes.Buffer
+	s.svg(&b, clean(opt.Title))
+	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("write picture: %w", err)
 	}
 	return nil
 }
 
-// svg writes the scene. Errors stay in the writer.
-func (s *scene) svg(w *bufio.Writer, title string) {
+// svg writes the scene.
+func (s *scene) svg(w *bytes.Buffer, title string) {
 	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" font-family="'Go', 'Lucida Grande', 'Segoe UI', Roboto, Helvetica, Arial, sans-serif" fill="#%02x%02x%02x">`+"\n",
 		s.width, s.height, s.width, s.height, ink[0], ink[1], ink[2])
 	w.WriteString("<title>")
@@ -67,7 +67,7 @@ func (s *scene) svg(w *bufio.Writer, title string) {
 	w.WriteString("</svg>\n")
 }
 
-func (s *scene) shape(w *bufio.Writer, sh shape) {
+func (s *scene) shape(w *bytes.Buffer, sh shape) {
 	if sh.tip != "" {
 		w.WriteString("<g><title>")
 		escape(w, sh.tip)
@@ -108,7 +108,7 @@ func (s *scene) shape(w *bufio.Writer, sh shape) {
 }
 
 // escape writes text that may hold anything.
-func escape(w *bufio.Writer, s string) { _ = xml.EscapeText(w, []byte(s)) }
+func escape(w *bytes.Buffer, s string) { _ = xml.EscapeText(w, []byte(s)) } // a buffer takes everything
 
 // number is a coordinate with two decimals at most.
 func number(f float64) string {
