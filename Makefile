@@ -10,7 +10,7 @@ FUZZTIME ?= 20s
 TRUTH ?= internal/analysis/testdata/corpus/truth.json
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test lint fmt build demo pictures eval fuzz bench bench-sfcache golden vuln setup clean
+.PHONY: help test lint fmt build demo pictures eval gallery fuzz bench bench-sfcache golden vuln setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ pictures: ## Make the pictures in docs/ from a run of the demo
 
 eval: ## Hold the analysis to profiles with known truth; TRUTH=file, ARGS="-v" for the misses
 	go run ./internal/analysis/eval -truth $(TRUTH) $(ARGS)
+
+gallery: ## Draw the pictures of docs/gallery
+	go run ./internal/flame/gallery
 
 fuzz: ## Fuzz every target for FUZZTIME each
 	@for m in $(MODULES); do (cd $$m && go list ./...); done | while read -r pkg; do \

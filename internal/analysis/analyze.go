@@ -118,16 +118,9 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 	if len(control) > 0 {
 		attribute(t, control, nil, opt.Routes)
 	}
-	var fs []frame
-	for s := range each([][]stack{cpu, control, allocs}) {
-		from := int(s.handler)
-		if s.end == nil {
-			from = 0
-		}
-		fs = t.path(s.node, fs)
-		s.work = workOf(fs, from)
-	}
+	work(t, cpu, control, allocs)
 	c := newCounts(rep, gather(t, cpu, allocs))
+	var fs []frame
 	for i := range cpu {
 		fs = t.path(cpu[i].node, fs)
 		c.add(&cpu[i], fs)
@@ -231,8 +224,13 @@ func (t *paths) delta(before, after *profile.Profile, value string) ([]stack, er
 	if err != nil {
 		return nil, err
 	}
+	return subtract(stacks, earlier), nil
+}
+
+// subtract leaves of the stacks what was not there before.
+func subtract(stacks, before []stack) []stack {
 	base := map[uint32]int64{}
-	for _, s := range earlier {
+	for _, s := range before {
 		base[s.node] += s.value
 	}
 	out := stacks[:0]
@@ -243,7 +241,7 @@ func (t *paths) delta(before, after *profile.Profile, value string) ([]stack, er
 			out = append(out, s)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // classifyAll decides what every function is.

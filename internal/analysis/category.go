@@ -116,8 +116,8 @@ func (a apps) categoryOf(f *fn) Category {
 	return CatLibrary
 }
 
-// work is what one stack was spent on.
-type work struct {
+// spent is what one stack was spent on.
+type spent struct {
 	codec     *codec
 	suspected *fn
 	entry     int32 // index of the codec's entry frame; -1 for none
@@ -127,10 +127,23 @@ type work struct {
 	logging   bool
 }
 
+// work finds out what attributed stacks were doing.
+func work(t *paths, lists ...[]stack) {
+	var fs []frame
+	for s := range each(lists) {
+		from := int(s.handler)
+		if s.end == nil {
+			from = 0
+		}
+		fs = t.path(s.node, fs)
+		s.work = workOf(fs, from)
+	}
+}
+
 // workOf classifies a stack from its endpoint's handler on: the outermost
 // codec frame is the entry and everything below belongs to it, except I/O and
 // compression, which are called by the codec but are not its work.
-func workOf(fs []frame, from int) (w work) {
+func workOf(fs []frame, from int) (w spent) {
 	w.entry = -1
 	defer func() {
 		if w.codec != nil {

@@ -54,7 +54,7 @@ type stack struct {
 	// truncated: the runtime cut the root off, and no complete stack told it.
 	truncated bool
 
-	work work
+	work spent
 }
 
 const (

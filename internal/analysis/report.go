@@ -201,10 +201,14 @@ const (
 // flame graph draws.
 type Tree struct {
 	Root *Node  `json:"root"`
-	Kind string `json:"kind"` // "cpu", "allocs", "goroutine"
-	Unit string `json:"unit"` // of Total and Self: "samples", "bytes", "goroutines"
+	Kind string `json:"kind"` // "cpu", "heap", "allocs", "goroutine", "mutex", "block"
+	Unit string `json:"unit"` // of Total and Self: "samples", "bytes", "objects", "goroutines", "nanoseconds", "contentions"
 	// PerSecond is how many units are one second of CPU; 0 when that makes no sense.
 	PerSecond float64 `json:"per_second,omitempty"`
+	// PerSample is how many units one observation of the profiler stands for
+	// on average: half a mebibyte in a heap profile. A test of significance
+	// counts observations, not units. 0 means 1.
+	PerSample float64 `json:"per_sample,omitempty"`
 }
 
 // Node is one frame of a [Tree] with everything that was called below it.
@@ -221,4 +225,6 @@ type Node struct {
 	Total    int64   `json:"total"`
 	Self     int64   `json:"self,omitempty"`
 	Children []*Node `json:"children,omitempty"` // by Total, largest first
+	// Diff is what changed, in a tree that [DiffTree] made; nil elsewhere.
+	Diff *NodeDiff `json:"diff,omitempty"`
 }

@@ -2,7 +2,6 @@ package analysis
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -86,46 +85,4 @@ func rpcName(f *fn) string {
 	// A method name may hold underscores, and so may a service's: the first
 	// underscore is the better guess, since services are CamelCase.
 	return m[1] + "/" + strings.TrimSuffix(m[2], "_")
-}
-
-// endpointLabels are the label keys that name an endpoint, best first: ours
-// (pkg/pprofserve), OpenTelemetry's and dd-trace-go's, common homemade ones.
-var endpointLabels = []string{"endpoint", "http.route", "http_route", "trace endpoint", "rpc.method", "grpc.method", "grpc_method", "span_name", "route", "handler", "resource", "operation"}
-
-// namesEndpoint reports whether a label's key may name an endpoint. No other
-// label is read: request and span ids would make a stack of every request.
-func namesEndpoint(key string) bool { return slices.Contains(endpointLabels, key) }
-
-// labelKey picks the key that names endpoints in these stacks: the first that
-// is there and whose values are few enough to be routes. Paths with ids in
-// them would make an endpoint of every request.
-func (t *paths) labelKey(stacks []stack) string {
-	const maxValues = 300
-	type seen struct {
-		values  map[string]bool
-		samples int64
-	}
-	keys := map[string]*seen{}
-	bySet := make([]int64, len(t.labels.sets))
-	for i := range stacks {
-		bySet[stacks[i].labels] += stacks[i].value
-	}
-	for id, set := range t.labels.sets {
-		for key, v := range set {
-			if bySet[id] == 0 || v == "" {
-				continue
-			}
-			if keys[key] == nil {
-				keys[key] = &seen{values: map[string]bool{}}
-			}
-			keys[key].values[v] = true
-			keys[key].samples += bySet[id]
-		}
-	}
-	for _, key := range endpointLabels {
-		if k := keys[key]; k != nil && len(k.values) <= maxValues && int64(len(k.values)) <= max(20, k.samples/4) {
-			return key
-		}
-	}
-	return ""
 }

@@ -38,12 +38,12 @@ func TestLegend(t *testing.T) {
 		chain(997, analysis.CatStore, analysis.CatDecode),
 		chain(3, analysis.CatCrypto),
 	)
-	p, err := newPicture(tree, Options{}, 1600)
+	p, err := newComposer(tree, Options{}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.close()
-	entries, _ := p.legendEntries()
+	_, entries, _ := p.legendEntries()
 	var got []string
 	for _, e := range entries {
 		got = append(got, e.text)
@@ -59,7 +59,7 @@ func TestCollapseIsOfOneCategory(t *testing.T) {
 	lib, io := analysis.CatLibrary, analysis.CatIO
 	tree := rooted(chain(10, lib, lib, lib, io, io, io, io, lib))
 	var got []string
-	for _, b := range layout(tree.Root, 1)[1:] {
+	for _, b := range layout(tree.Root, 1, newPainter(tree.Root))[1:] {
 		got = append(got, strings.Repeat(string(b.node.Category)+" ", b.depth))
 	}
 	want := []string{strings.Repeat(string(lib)+" ", 3), strings.Repeat(string(io)+" ", 4), string(lib) + " "}
@@ -79,14 +79,15 @@ func TestOutline(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			hot := chain(tc.total, analysis.CatDecode)
 			hot.Endpoint = "GET /hot"
-			p, err := newPicture(rooted(hot, chain(1552-tc.total, analysis.CatApp)), Options{Highlight: []string{"GET /hot"}}, 1600)
+			p, err := newComposer(rooted(hot, chain(1552-tc.total, analysis.CatApp)), Options{Highlight: []string{"GET /hot"}, MaxHeight: 920}, 1)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer p.close()
-			img := p.draw(920)
+			p.draw()
+			img := p.raster()
 			// The last rows of the picture are the foot; above it stands the box.
-			at := image.Pt(margin, img.Rect.Max.Y-15-rowHeight/2)
+			at := image.Pt(margin, img.Rect.Max.Y-18-rowHeight/2)
 			if ink := img.ColorIndexAt(at.X, at.Y) == paper*shades+shades-1; ink != tc.outline {
 				t.Errorf("ink at %v: %t, want %t", at, ink, tc.outline)
 			}
@@ -97,12 +98,13 @@ func TestOutline(t *testing.T) {
 // TestHeaderWithoutSubtitle wants no empty strip where the subtitle would be.
 func TestHeaderWithoutSubtitle(t *testing.T) {
 	height := func(subtitle string) int {
-		p, err := newPicture(rooted(chain(10, analysis.CatApp)), Options{Title: "A title", Subtitle: subtitle}, 1600)
+		p, err := newComposer(rooted(chain(10, analysis.CatApp)), Options{Title: "A title", Subtitle: subtitle, MaxHeight: 920}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer p.close()
-		return p.draw(920).Rect.Dy()
+		p.draw()
+		return p.height
 	}
 	if with, without := height("live-api, 1 pod"), height(""); with-without < smallFont {
 		t.Errorf("height %d with a subtitle, %d without", with, without)

@@ -3,8 +3,10 @@ package flame
 import (
 	"fmt"
 	"image"
+	"regexp"
 	"strings"
 	"sync"
+	"unicode"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/gobold"
@@ -35,7 +37,32 @@ func newFace(bold bool, size float64) (font.Face, error) {
 	if bold {
 		which = f[1]
 	}
-	return opentype.NewFace(which, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingFull})
+	face, err := opentype.NewFace(which, &opentype.FaceOptions{Size: size, DPI: 72, Hinting: font.HintingFull})
+	if err != nil {
+		return nil, err
+	}
+	return &cachedFace{Face: face, advances: map[rune]advance{}}, nil
+}
+
+// cachedFace remembers how wide characters are: the font hints a glyph's
+// outline anew for every question, and most of a drawing is asking.
+type cachedFace struct {
+	font.Face
+	advances map[rune]advance
+}
+
+type advance struct {
+	width fixed.Int26_6
+	ok    bool
+}
+
+func (f *cachedFace) GlyphAdvance(r rune) (fixed.Int26_6, bool) {
+	a, known := f.advances[r]
+	if !known {
+		a.width, a.ok = f.Face.GlyphAdvance(r)
+		f.advances[r] = a
+	}
+	return a.width, a.ok
 }
 
 func measure(face font.Face, s string) int { return font.MeasureString(face, s).Ceil() }
@@ -63,6 +90,49 @@ func fit(face font.Face, s string, width int) string {
 		return ""
 	}
 	return s[:used] + dots
+}
+
+// shorter lists a function's names from whole to bare: "json.(*Decoder).Decode",
+// "(*Decoder).Decode", "Decode". The number of a literal stays with the name of
+// what it stands in.
+func shorter(name string) []string {
+	out := []string{name}
+	if i := strings.IndexByte(name, '.'); i > 0 && i+1 < len(name) && !strings.ContainsAny(name[:i], "( ") {
+		out = append(out, name[i+1:])
+	}
+	bare := name
+	if loc := literal.FindStringIndex(bare); loc != nil {
+		bare = bare[:loc[0]]
+	}
+	if i := strings.LastIndexByte(bare, '.'); i > 0 && i+1 < len(bare) && !strings.ContainsAny(bare[i:], " )") {
+		if last := name[i+1:]; last != out[len(out)-1] {
+			out = append(out, last)
+		}
+	}
+	return out
+}
+
+var literal = regexp.MustCompile(`(\.func\d+|\.\d+|\.gowrap\d+|\.deferwrap\d+|-range\d+|-fm)+$`)
+
+// clean makes a name from a profile fit to be shown: profiles come from other
+// people's processes.
+func clean(s string) string {
+	const most = 400 // no function's name is longer
+	if len(s) > 4*most {
+		s = s[:4*most]
+	}
+	n := 0
+	return strings.Map(func(r rune) rune {
+		if n++; n > most {
+			return -1
+		}
+		// Unassigned and private characters, and those that turn the direction
+		// of text, have no business in a name.
+		if !unicode.IsGraphic(r) || r == unicode.ReplacementChar {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
 }
 
 // wrap breaks s at spaces, but not between a number and its %, into at most two lines; the second is shortened.
@@ -111,10 +181,18 @@ func draw(img *image.Paletted, face font.Face, x, y int, s string, ground int) {
 
 func blend(img *image.Paletted, rect image.Rectangle, mask image.Image, at image.Point, ground int) {
 	clipped := rect.Intersect(img.Rect)
+	alpha, _ := mask.(*image.Alpha) // what opentype gives; At would allocate for every pixel
 	for y := clipped.Min.Y; y < clipped.Max.Y; y++ {
 		for x := clipped.Min.X; x < clipped.Max.X; x++ {
-			_, _, _, a := mask.At(at.X+x-rect.Min.X, at.Y+y-rect.Min.Y).RGBA()
-			if level := int(a) * (shades - 1) / 0xffff; level > 0 {
+			mx, my := at.X+x-rect.Min.X, at.Y+y-rect.Min.Y
+			var a int
+			if alpha != nil {
+				a = int(alpha.AlphaAt(mx, my).A) * 0x101
+			} else {
+				_, _, _, a32 := mask.At(mx, my).RGBA()
+				a = int(a32)
+			}
+			if level := (a*(shades-1) + 0x7fff) / 0xffff; level > 0 {
 				img.Pix[img.PixOffset(x, y)] = uint8(ground*shades + level)
 			}
 		}

@@ -1,0 +1,216 @@
+package analysis
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"runtime/pprof"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	gprofile "github.com/google/pprof/profile"
+
+	"github.com/profbot/profbot/internal/profile"
+)
+
+// typed builds a profile of the given sample types ("delay/nanoseconds") from
+// stacks written root first: "a;b;c 1 2".
+func typed(types string, lines ...string) *profile.Profile {
+	p := &gprofile.Profile{PeriodType: &gprofile.ValueType{}}
+	for t := range strings.FieldsSeq(types) {
+		name, unit, _ := strings.Cut(t, "/")
+		p.SampleType = append(p.SampleType, &gprofile.ValueType{Type: name, Unit: unit})
+	}
+	at := map[string]*gprofile.Location{}
+	for _, line := range lines {
+		parts := strings.Fields(line)
+		s := &gprofile.Sample{Value: make([]int64, len(p.SampleType))}
+		for i, v := range parts[1:] {
+			_, _ = fmt.Sscan(v, &s.Value[i])
+		}
+		for name := range strings.SplitSeq(parts[0], ";") {
+			l := at[name]
+			if l == nil {
+				f := &gprofile.Function{ID: uint64(len(p.Function) + 1), Name: name, Filename: name + ".go"}
+				l = &gprofile.Location{ID: f.ID, Line: []gprofile.Line{{Function: f, Line: 1}}}
+				p.Function, p.Location, at[name] = append(p.Function, f), append(p.Location, l), l
+			}
+			s.Location = append([]*gprofile.Location{l}, s.Location...)
+		}
+		p.Sample = append(p.Sample, s)
+	}
+	return ours(p)
+}
+
+// flat writes a tree one node a line: depth, name, category, total.
+func flat(n *Node, depth int) string {
+	s := fmt.Sprintf("%s%s %s %d\n", strings.Repeat(" ", depth), n.Func, n.Category, n.Total)
+	for _, c := range n.Children {
+		s += flat(c, depth+1)
+	}
+	return s
+}
+
+func TestTreeOfWaitingGoroutines(t *testing.T) {
+	p := typed("goroutine/count",
+		"main.lock;sync.(*Mutex).Lock;internal/sync.(*Mutex).lockSlow;runtime.gopark 5",
+		"main.pick;runtime.selectgo;runtime.gopark 4",
+		"main.nap;time.Sleep;runtime.gopark 3",
+		"main.read;net.(*conn).Read;internal/poll.(*FD).Read;runtime.gopark 2",
+		"main.busy;main.loop 1")
+	tree, err := TreeOf(p, TreeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `all library 15
+ main.lock app 5
+  sync.(*Mutex).Lock lock 5
+   internal/sync.(*Mutex).lockSlow lock 5
+    runtime.gopark lock 5
+ main.pick app 4
+  runtime.selectgo channel 4
+   runtime.gopark channel 4
+ main.nap app 3
+  time.Sleep sleep 3
+   runtime.gopark sleep 3
+ main.read app 2
+  net.(*conn).Read io 2
+   internal/poll.(*FD).Read io 2
+    runtime.gopark io 2
+ main.busy app 1
+  main.loop app 1
+`
+	if d := cmp.Diff(want, flat(tree.Root, 0)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if tree.Kind != "goroutine" || tree.Unit != "goroutines" {
+		t.Errorf("kind %q, unit %q", tree.Kind, tree.Unit)
+	}
+}
+
+// TestTreeOfKinds tells kinds, units and the size of one observation.
+func TestTreeOfKinds(t *testing.T) {
+	heap := typed("alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes", "main.a;main.b 100 4096 10 1024")
+	heap.Period = 512
+	allocs := *heap
+	allocs.DefaultType = "alloc_space"
+	for _, tc := range []struct {
+		name      string
+		p         *profile.Profile
+		opt       TreeOptions
+		kind, one string
+		per       float64
+	}{
+		{"cpu", typed("samples/count cpu/nanoseconds", "main.a 7 70000000"), TreeOptions{}, "cpu", "7 samples", 1},
+		{"heap", heap, TreeOptions{}, "heap", "1.0 KiB", 512},
+		{"live objects", heap, TreeOptions{SampleType: "inuse_objects"}, "heap", "10 objects", 5},
+		{"allocs", &allocs, TreeOptions{}, "allocs", "4.0 KiB", 512},
+		{"allocs of a heap profile", heap, TreeOptions{Kind: "allocs"}, "allocs", "4.0 KiB", 512},
+		{"mutex", typed("contentions/count delay/nanoseconds", "main.a;sync.(*Mutex).Unlock 3 3000000000"), TreeOptions{}, "mutex", "3.00 s of delay", 1e9},
+		{"block", typed("contentions/count delay/nanoseconds", "main.a;runtime.chanrecv1 3 6000000"), TreeOptions{}, "block", "6 ms of delay", 2e6},
+		{"contentions", typed("contentions/count delay/nanoseconds", "main.a;runtime.chanrecv1 3 6000000"), TreeOptions{SampleType: "contentions"}, "block", "3 contentions", 1},
+		{"leaked", typed("goroutineleak/count", "main.a 12345"), TreeOptions{}, "goroutine", "12,345 goroutines", 0},
+		{"unknown", typed("widgets/crates", "main.a 1"), TreeOptions{}, "widgets", "1 crate", 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tree, err := TreeOf(tc.p, tc.opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tree.Kind != tc.kind || tree.Format(tree.Root.Total) != tc.one || tree.PerSample != tc.per {
+				t.Errorf("kind %q, %q, %v units an observation; want %q, %q, %v", tree.Kind, tree.Format(tree.Root.Total), tree.PerSample, tc.kind, tc.one, tc.per)
+			}
+		})
+	}
+}
+
+func TestTreeOfSubtractsBefore(t *testing.T) {
+	before := typed("alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes", "main.a;main.b 1 1000 0 0", "main.c 1 50 0 0")
+	after := typed("alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes", "main.a;main.b 3 1600 0 0", "main.c 1 50 0 0", "main.d 1 7 0 0")
+	tree, err := TreeOf(after, TreeOptions{Kind: "allocs", Before: before})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff("all library 607\n main.a app 600\n  main.b app 600\n main.d app 7\n", flat(tree.Root, 0)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestTreeOfRefuses(t *testing.T) {
+	for name, tc := range map[string]struct {
+		p   *profile.Profile
+		opt TreeOptions
+	}{
+		"no such type":    {typed("goroutine/count", "main.a 1"), TreeOptions{SampleType: "alloc_space"}},
+		"nothing left":    {typed("goroutine/count", "main.a 0"), TreeOptions{}},
+		"only negative":   {typed("goroutine/count", "main.a -5"), TreeOptions{}},
+		"wraps around":    {typed("goroutine/count", fmt.Sprint("main.a ", math.MaxInt64), fmt.Sprint("main.b ", math.MaxInt64)), TreeOptions{}},
+		"no sample types": {&profile.Profile{}, TreeOptions{}},
+		"other before":    {typed("goroutine/count", "main.a 1"), TreeOptions{Before: typed("delay/nanoseconds", "main.a 1")}},
+	} {
+		if tree, err := TreeOf(tc.p, tc.opt); err == nil {
+			t.Errorf("%s: no error but a tree of %d", name, tree.Root.Total)
+		}
+	}
+}
+
+// TestTreeOfAllocsCorpus wants the endpoints in allocs profiles where the CPU
+// profile of the same process tells them.
+func TestTreeOfAllocsCorpus(t *testing.T) {
+	cpu := load(t, "labels-profbot-chi.cpu.pb.gz")
+	tree, err := TreeOf(load(t, "labels-profbot-chi.allocs1.pb.gz"), TreeOptions{
+		Kind: "allocs", Before: load(t, "labels-profbot-chi.allocs0.pb.gz"), CPU: cpu,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := map[string]int64{}
+	var visit func(n *Node)
+	visit = func(n *Node) {
+		by[n.Endpoint] += n.Self
+		for _, c := range n.Children {
+			visit(c)
+		}
+	}
+	visit(tree.Root)
+	if by["/live/list"] == 0 && by["GET /live/list"] == 0 {
+		t.Errorf("no allocation belongs to the live list: %v", by)
+	}
+	if by[""]*2 > tree.Root.Total {
+		t.Errorf("%s of %s belong to no endpoint", tree.Format(by[""]), tree.Format(tree.Root.Total))
+	}
+}
+
+// TestTreeOfLiveGoroutines reads what this Go release writes.
+func TestTreeOfLiveGoroutines(t *testing.T) {
+	var mu sync.Mutex
+	var started, done sync.WaitGroup
+	stop := make(chan struct{})
+	mu.Lock()
+	for range 3 {
+		started.Add(1)
+		done.Go(func() { started.Done(); <-stop })
+	}
+	started.Wait()
+	var b bytes.Buffer
+	err := pprof.Lookup("goroutine").WriteTo(&b, 0)
+	close(stop)
+	mu.Unlock()
+	done.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := profile.Parse(b.Bytes(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := TreeOf(p, TreeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := flat(tree.Root, 0); !strings.Contains(text, "TestTreeOfLiveGoroutines") || !strings.Contains(text, " runtime.chanrecv1 channel ") {
+		t.Errorf("the waiting goroutines are not there:\n%s", text)
+	}
+}
