@@ -257,7 +257,7 @@ func classifyAll(t *paths, cpu [][]stack, prefixes []string) {
 			weight[t.at(uint32(n)).fn] += sub[n]
 		}
 	}
-	a := findApps(t.all, weight, prefixes)
+	a := findApps(t.all, weight, prefixes, t.program)
 	for _, f := range t.all {
 		a.classify(f)
 	}

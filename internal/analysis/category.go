@@ -19,7 +19,7 @@ func (a apps) classify(f *fn) {
 			f.flags |= isGCRoot
 		}
 	}
-	if loggers.MatchString(f.pkg) {
+	if loggers.MatchString(f.pkg) || f.origin == originThird && logPackage.MatchString(f.pkg) {
 		f.flags |= isLogging
 	}
 	f.category = a.categoryOf(f)
@@ -65,8 +65,12 @@ var (
 	gcWork  = regexp.MustCompile(`^(gc[A-Z]|bgsweep|bgscavenge|markroot|scan(object|Object|Span|block|stack)|greyobject|tryDeferToSpanScan|sweep|\(\*(sweepLocked|gcWork|mspan|mheap|mcache|mcentral|pageAlloc|spanQueue|spanInlineMarkBits|gcControllerState|limiterEvent)\)|wbBuf|shade|mallocgc|newobject|newarray|growslice|makeslice|deductAssist|nextFreeFast|publicationBarrier|heapBits|heapSet|memclrNoHeapPointersChunked|bulkBarrier|\(\*wbBuf\))`)
 	loggers = regexp.MustCompile(`^(log|log/slog|go\.uber\.org/zap.*|github\.com/rs/zerolog.*|github\.com/sirupsen/logrus.*|github\.com/go-kit/log.*|k8s\.io/klog.*|github\.com/hashicorp/go-hclog.*|github\.com/charmbracelet/log.*|github\.com/phuslu/log.*)$`)
 
+	// logPackage matches libraries of which the path says that they log:
+	// interceptors that encode requests and replies for the log.
+	logPackage = regexp.MustCompile(`(^|/)(log|logs|logger|logging|[a-z]*logrus|[a-z]*zap)(/|$)`)
+
 	ioReceivers = regexp.MustCompile(`^\(\*(conn|TCPConn|UnixConn|netFD|body|bodyLocked|chunkWriter|checkConnErrorWriter|connReader|persistConn|bodyEOFSignal|http2requestBody|http2serverConn|http2responseWriter|http2ClientConn|persistConnWriter|Conn|FD|File)\)\.`)
-	ioPackages  = regexp.MustCompile(`^(internal/poll|syscall|internal/syscall/.*|internal/runtime/syscall.*|golang\.org/x/sys/.*|vendor/golang\.org/x/sys/.*)$`)
+	ioPackages  = regexp.MustCompile(`^(internal/poll|syscall|internal/syscall/.*|internal/runtime/syscall.*|runtime/internal/syscall|golang\.org/x/sys/.*|vendor/golang\.org/x/sys/.*)$`)
 )
 
 // isIOFunc reports whether a sample below this function is I/O even inside a
@@ -93,11 +97,11 @@ var fasthttpIO = regexp.MustCompile(`^(writeBody|readBody|\(\*bodyStream|\(\*req
 func (a apps) categoryOf(f *fn) Category {
 	switch {
 	case f.pkg == "" || f.pkg == "runtime" || under(f.pkg, "internal/runtime") || under(f.pkg, "runtime/internal"):
-		if f.pkg == "internal/runtime/gc/scan" || under(f.pkg, "internal/runtime/gc") || gcWork.MatchString(f.sym) {
-			return CatGC
-		}
 		if ioPackages.MatchString(f.pkg) {
 			return CatIO
+		}
+		if f.pkg == "internal/runtime/gc/scan" || under(f.pkg, "internal/runtime/gc") || gcWork.MatchString(f.sym) {
+			return CatGC
 		}
 		return CatRuntime
 	case f.origin == originApp:

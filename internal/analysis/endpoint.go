@@ -28,6 +28,8 @@ type attribution struct {
 	routes map[string]string
 	labels string // the label key in use; "" for none
 	buf    []frame
+
+	gateways map[*fn]string // methods by the closure that serves them; nil until asked for
 }
 
 // attribute works on all stacks at once, since what one stack cannot tell
@@ -98,6 +100,10 @@ func (a *attribution) assign(s *stack) {
 	case h != 0 && a.sp.onPath[a.t.at(h).fn]:
 		s.handler = index(h)
 		a.middleware(s, h)
+	case h != 0 && a.t.at(h).fn.has(isGateway):
+		f := a.t.at(h)
+		name := a.gatewayName(f.fn)
+		a.put(s, "rpc "+name, name, "rpc", index(h), f)
 	case h != 0:
 		f := a.t.at(h)
 		name := a.nameOf(f.fn, f.line)
@@ -110,6 +116,30 @@ func (a *attribution) assign(s *stack) {
 	default:
 		a.library(s, pl)
 	}
+}
+
+// gatewayName names the method that a generated closure serves: that of the one
+// function it calls for it, in whatever stack shows it.
+func (a *attribution) gatewayName(f *fn) string {
+	if a.gateways == nil {
+		a.gateways = map[*fn]string{}
+		for n := 1; n < len(a.t.nodes); n++ {
+			m := gwCall.FindStringSubmatch(a.t.at(uint32(n)).fn.sym)
+			if m == nil {
+				continue
+			}
+			for k := a.t.nodes[n].parent; k != 0; k = a.t.nodes[k].parent {
+				if by := a.t.at(k).fn; by.has(isGateway) {
+					a.gateways[by] = m[1] + "/" + m[2] + " (gateway)"
+					break
+				}
+			}
+		}
+	}
+	if name := a.gateways[f]; name != "" {
+		return name
+	}
+	return gateway.FindStringSubmatch(f.sym)[1] + " (gateway)"
 }
 
 // library places a served stack without a frame of the application: a

@@ -108,7 +108,8 @@ func (sp *spine) fanOut() bool {
 	for f, cs := range by {
 		for _, at := range handsOut(f, cs, from, copies[site{f.file, f.line}] > 1) {
 			if !sp.nextAt[at.frame] || at.via && !sp.viaAt[at.frame] {
-				sp.nextAt[at.frame], sp.onPath[f], learned, found[f] = true, true, true, true
+				sp.nextAt[at.frame], sp.outAt[at.frame], sp.onPath[f] = true, true, true
+				learned, found[f] = true, true
 				if at.via {
 					sp.viaAt[at.frame] = true
 				}
@@ -249,7 +250,7 @@ func (sp *spine) stepsInto(found map[*fn]bool) {
 		}
 		for k := sp.t.nodes[n].parent; ; k = sp.t.nodes[k].parent {
 			if at := sp.t.at(k); at.fn.origin == originApp {
-				sp.onPath[at.fn], sp.nextAt[at] = true, true
+				sp.onPath[at.fn], sp.nextAt[at], sp.outAt[at] = true, true, true
 			}
 			if k == pl.handler || k == 0 {
 				break

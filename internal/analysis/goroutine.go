@@ -148,7 +148,7 @@ func (a *attribution) rest(all [][]stack) {
 			a.put(s, "goroutine "+f.base, "goroutine "+pretty(baseOf(f)), "goroutine", int32(i), fs[i])
 		case isGC(fs):
 			a.leave(s, otherGC)
-		case root.pkg == "runtime" || root.pkg == "" || runtimeOnly(fs) && root.origin == originStd && !strings.HasPrefix(root.pkg, "net"):
+		case root.pkg == "runtime" || root.pkg == "" || len(fs) == 1 && root.origin == originStd || runtimeOnly(fs) && root.origin == originStd && !strings.HasPrefix(root.pkg, "net"):
 			a.leave(s, "(runtime) scheduler and timers")
 		case clientLoops.MatchString(root.name):
 			a.leave(s, "(client) connections to other services")

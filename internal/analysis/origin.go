@@ -41,7 +41,7 @@ type apps struct {
 // findApps decides what the application is. Configured prefixes win. Else the
 // main package's files tell; without them the heaviest module that is no
 // well-known library is taken.
-func findApps(all []*fn, weight map[*fn]int64, configured []string) apps {
+func findApps(all []*fn, weight map[*fn]int64, configured []string, program string) apps {
 	var a apps
 	if len(configured) > 0 {
 		for _, p := range configured {
@@ -82,13 +82,26 @@ func findApps(all []*fn, weight map[*fn]int64, configured []string) apps {
 			}
 		}
 	}
-	if !mainSeen && !a.byFile {
-		// GOPATH, a distribution's build or Bazel: no file says whose it is.
-		if p := heaviest(all, weight); p != "" {
+	if !mainSeen && (!a.byFile || !slices.ContainsFunc(all, func(f *fn) bool { return a.originOf(f) == originApp })) {
+		// GOPATH, a distribution's build, Bazel, or a program that was
+		// installed as a module: no file says whose it is.
+		if p := heaviest(all, weight, program); p != "" {
 			a.prefixes = append(a.prefixes, p)
+			a.installed(all, p)
 		}
 	}
 	return a
+}
+
+// installed finds the module directories of a program whose files lie in the
+// module cache like those of its dependencies.
+func (a *apps) installed(all []*fn, prefix string) {
+	for _, f := range all {
+		m := moduleDir.FindStringSubmatch(f.file)
+		if m != nil && under(f.pkg, prefix) && !slices.Contains(a.dirs, m[1]) {
+			a.dirs = append(a.dirs, m[1])
+		}
+	}
 }
 
 // modulePath is the path of "example.com/x@v1.2.3" without version and with
@@ -115,8 +128,8 @@ func moduleGuess(pkg string) string {
 }
 
 // heaviest finds the module with the most samples under it that no table
-// knows as a library.
-func heaviest(all []*fn, weight map[*fn]int64) string {
+// knows as a library. One that is called like the program wins.
+func heaviest(all []*fn, weight map[*fn]int64, program string) string {
 	sum := map[string]int64{}
 	for _, f := range all {
 		if f.pkg == "" || f.pkg == "main" || stdPackage(f) || knownLibrary(f.pkg) {
@@ -125,8 +138,11 @@ func heaviest(all []*fn, weight map[*fn]int64) string {
 		sum[moduleGuess(f.pkg)] += weight[f]
 	}
 	best := ""
+	named := func(p string) bool { return program != "" && path.Base(p) == program }
 	for p, w := range sum {
-		if p != "" && (best == "" || w > sum[best] || w == sum[best] && p < best) {
+		switch {
+		case p == "" || w == 0:
+		case best == "", named(p) && !named(best), named(p) == named(best) && (w > sum[best] || w == sum[best] && p < best):
 			best = p
 		}
 	}

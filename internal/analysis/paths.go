@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path"
 	"strings"
 
 	"github.com/profbot/profbot/internal/profile"
@@ -24,6 +25,8 @@ type paths struct {
 	// frames, over and over.
 	limit  int
 	labels labelSets
+	// program is the name of the profiled program's file; "" when not known.
+	program string
 }
 
 // node is the last frame of a path.
@@ -145,6 +148,9 @@ func (t *paths) read(p *profile.Profile, value func(*profile.Sample) (int64, err
 		return nil, nil
 	}
 	t.limit = min(max(t.limit, len(t.nodes)+max(minNodes, p.RawSize())), math.MaxInt32)
+	if t.program == "" {
+		t.program = path.Base(p.Program)
+	}
 	byFunc := make([]*fn, len(p.Functions))
 	for i, f := range p.Functions {
 		byFunc[i] = t.intern(f.Name, f.File, f.Line)

@@ -48,6 +48,13 @@ const serverMarkDepth = 8
 // (protoc-gen-go-http).
 var rpcGlue = regexp.MustCompile(`^_([A-Za-z0-9]+)_([A-Za-z0-9_]+?)(\d+_HTTP)?_Handler(\.func[\d.]+)?$`)
 
+// gateways match what grpc-gateway generates: a closure for each method, which
+// calls a function that names service and method.
+var (
+	gateway = regexp.MustCompile(`^Register(\w+)Handler(?:Client|Server)?\.func[\d.]+$`)
+	gwCall  = regexp.MustCompile(`^(?:local_)?request_([A-Za-z0-9]+)_([A-Za-z0-9_]+)_\d+$`)
+)
+
 // nexts are the names under which frameworks call the next handler.
 var nexts = regexp.MustCompile(`^(ServeHTTP|ServeHTTPContext|ServeHTTPC|Next|next|handleHTTPRequest|routeHTTP|handler|requestHandler|defaultRequestHandler|handleStream|processUnaryRPC|processStreamingRPC|processRPC|Handle|handle|HandlerFunc|Serve|ServeConn|invoke|chainUnaryInterceptors|chainStreamInterceptors|wrapUnaryHandler|ServeFastHTTP|Handler|ProcessFilter|ContinueHandle|Process)$`)
 
@@ -55,8 +62,11 @@ func classifyServer(f *fn) {
 	if serverRoots.MatchString(f.name) {
 		f.flags |= isServerRoot
 	}
-	if rpcGlue.MatchString(f.sym) {
+	switch {
+	case rpcGlue.MatchString(f.sym):
 		f.flags |= isRPCGlue
+	case gateway.MatchString(f.sym) && strings.HasSuffix(f.file, ".pb.gw.go"):
+		f.flags |= isGateway
 	}
 	server := frameworkOf(f.pkg)
 	if server && f.origin != originApp {

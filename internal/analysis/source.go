@@ -96,6 +96,7 @@ var sourceFuncs = []struct {
 	{regexp.MustCompile(`^github\.com/cloudwego/hertz/pkg/app\.\(\*RequestContext\)\.Bind`), source{SourceRequest, "hertz", binder}},
 	{regexp.MustCompile(`^github\.com/zeromicro/go-zero/rest/httpx\.Parse`), source{SourceRequest, "go-zero", binder}},
 	{regexp.MustCompile(`^github\.com/danielgtaylor/huma.*\.(readBody|processInputField|parseBody)`), source{SourceRequest, "huma", binder}},
+	{regexp.MustCompile(`^github\.com/grpc-ecosystem/grpc-gateway.*/runtime\.(Decoder(Wrapper|Func)\.|decodeJSONPb|\(\*JSONPb\)\.(Unmarshal|NewDecoder))`), source{SourceRequest, "gateway", binder}},
 	{regexp.MustCompile(`^google\.golang\.org/grpc\.\(\*(serverStream|Server)\)\.(RecvMsg|processUnaryRPC|processStreamingRPC)`), source{SourceRequest, "gRPC", binder}},
 	{regexp.MustCompile(`^google\.golang\.org/grpc\.(\(\*(clientStream|csAttempt|addrConnStream|ClientConn)\)\.(RecvMsg|recvMsg|Invoke)|invoke)`), source{SourceReply, "gRPC", binder}},
 	{regexp.MustCompile(`^(connectrpc\.com/connect|github\.com/bufbuild/connect-go)\.(receiveUnaryRequest|\(\*connectUnaryHandlerConn\)|\(\*(connect|grpc).*HandlerConn\))`), source{SourceRequest, "connect", binder}},

@@ -37,6 +37,8 @@ type spine struct {
 	// viaAt are lines of nextAt that call the next handler through a library:
 	// reflection, an executor.
 	viaAt map[frame]bool
+	// outAt are lines of nextAt that were told by their fan-out.
+	outAt map[frame]bool
 	// steps are calls from one function of the application to another that a
 	// wrapper runs through on its way to handlers.
 	steps   map[[2]*fn]bool
@@ -45,7 +47,7 @@ type spine struct {
 
 func newSpine(t *paths, cpu, allocs []stack) *spine {
 	sp := &spine{t: t, places: make([]place, len(t.nodes)), sub: make([]int64, len(t.nodes)),
-		onPath: map[*fn]bool{}, nextAt: map[frame]bool{}, viaAt: map[frame]bool{}, ends: map[*fn]bool{}, steps: map[[2]*fn]bool{}}
+		onPath: map[*fn]bool{}, nextAt: map[frame]bool{}, viaAt: map[frame]bool{}, outAt: map[frame]bool{}, ends: map[*fn]bool{}, steps: map[[2]*fn]bool{}}
 	for _, s := range cpu {
 		sp.sub[s.node] += s.value
 	}
@@ -95,19 +97,23 @@ func (sp *spine) below(n uint32) place {
 		pl.inside, pl.open = true, false
 	case pl.handler == 0:
 		switch {
-		case f.has(isDispatcher|isRPCGlue) && !sp.ends[f]:
+		case f.has(isDispatcher|isRPCGlue) && !sp.ends[f] && !f.has(isGateway):
 			sp.pass(&pl, n, f)
 		case app && pl.uses && sp.calledBack(pl.spine):
 			pl.inside = true
-		case app || sp.ends[f]:
+		case app || sp.ends[f] || f.has(isGateway):
 			sp.enter(&pl, n)
 		default:
 			pl.uses = true
 		}
 	case f.has(isDispatcher|isRPCGlue) && !sp.ends[f] && sp.handsOn(pl, parent, f):
 		sp.pass(&pl, n, f)
+	case app && f.last == "ServeHTTP" && !f.has(isClosure):
+		// By its contract the next handler: the application is its own framework.
+		pl.spine = parent
+		sp.enter(&pl, n)
 	case app:
-		if h := sp.t.at(pl.handler); pl.app == pl.handler && sp.onPath[h.fn] && sp.nextAt[h] && (parent == pl.handler || sp.viaAt[h]) {
+		if h := sp.t.at(pl.handler); pl.app == pl.handler && sp.onPath[h.fn] && sp.nextAt[h] && (parent == pl.handler || sp.viaAt[h]) && (sp.outAt[h] || !helps(f)) {
 			// A middleware may call a handler that is no function of a
 			// dispatcher's, from the line where it calls the others.
 			pl.spine = pl.handler
@@ -132,6 +138,12 @@ func (sp *spine) below(n uint32) place {
 func marks(f *fn, depth uint16) bool {
 	return depth <= serverMarkDepth && f.has(isServerRoot) ||
 		depth == 1 && f.has(isClosure) && f.last == "ServeHTTP" && f.origin != originApp // a timeout handler's goroutine
+}
+
+// helps reports whether a function is called like a helper: a deferred Close is
+// called from the line that returns what the next handler returned.
+func helps(f *fn) bool {
+	return callback.MatchString(f.last) || renders.MatchString(f.last) || strings.Contains(f.sym, "Writer).")
 }
 
 // handsOn reports whether the application calls the next handler here, and

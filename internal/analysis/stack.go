@@ -49,6 +49,7 @@ const (
 	isGCRoot                       // root of background GC work
 	isLogging                      // a logger: what it encodes is not a reply
 	isRPCGlue                      // generated code that names service and method
+	isGateway                      // generated code that serves an RPC method over HTTP
 	isSuspect                      // sounds like a codec and is in no table
 	isCarrier                      // reads all of whatever it is given
 	isCacheName                    // the application's, and called like a cache

@@ -62,6 +62,9 @@ func buildTree(t *paths, stacks []stack, rep *Report) *Tree {
 // nodeCategory colours a frame by what it is, and below a codec's entry by
 // what it works for: reflect and strconv there are part of the decoding.
 func nodeCategory(s *stack, fs []frame, i int) Category {
+	for i > 0 && borrowed.MatchString(fs[i].fn.name) {
+		i--
+	}
 	f := fs[i].fn
 	w := s.work
 	if w.entry >= 0 && i >= int(w.entry) && (f.category == CatLibrary || f.category == CatDecode || f.category == CatEncode || i == int(w.entry)) {
@@ -78,6 +81,11 @@ func nodeCategory(s *stack, fs []frame, i int) Category {
 	}
 	return f.category
 }
+
+// borrowed are leaves that do their caller's work: what the compiler calls for
+// a copy or a comparison, and the frame on which a profiling signal finds a
+// goroutine that is being preempted.
+var borrowed = regexp.MustCompile(`^(runtime\.(asyncPreempt2?|memmove|memclrNoHeapPointers|memequal\w*|memhash\w*|strhash\w*|duff(copy|zero))|memeqbody|cmpbody|indexbody|indexbytebody|countbody|aeshashbody|internal/bytealg\.\w+)$`)
 
 type builder struct {
 	Node

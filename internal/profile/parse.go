@@ -180,6 +180,12 @@ func (r *reader) header() error {
 			} else {
 				p.SampleTypes = append(p.SampleTypes, t)
 			}
+		case fieldMapping:
+			if p.Program == "" {
+				if p.Program, err = r.mapping(f.b); err != nil {
+					return err
+				}
+			}
 		case fieldTime, fieldDuration, fieldPeriod, fieldDefaultType:
 			if err := f.need(wireVarint); err != nil {
 				return err
@@ -205,6 +211,28 @@ func (r *reader) header() error {
 }
 
 var errString = fmt.Errorf("%w: it refers to a string that is not there", ErrMalformed)
+
+// mapping reads the file name of a mapping: the program's is the first.
+func (r *reader) mapping(b []byte) (file string, err error) {
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return "", err
+		}
+		b = rest
+		if f.num != 5 {
+			continue
+		}
+		if err := f.need(wireVarint); err != nil {
+			return "", err
+		}
+		var ok bool
+		if file, ok = r.p.str(f.u); !ok {
+			return "", errString
+		}
+	}
+	return file, nil
+}
 
 func (r *reader) valueType(b []byte) (t ValueType, err error) {
 	for len(b) > 0 {

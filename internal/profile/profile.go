@@ -29,6 +29,9 @@ type Profile struct {
 	// DefaultType is the name of the sample type that tools show first; "" when
 	// the profile does not say.
 	DefaultType string
+	// Program is the file of the profiled program; "" when the profile does
+	// not say.
+	Program string
 
 	Functions []Function
 	lines     []Line
