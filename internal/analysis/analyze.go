@@ -114,9 +114,9 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 	}
 	classifyAll(t, [][]stack{cpu, control}, opt.AppPrefixes)
 
-	a := attribute(t, cpu, allocs, opt.Routes)
+	a := attribute(t, cpu, opt.Routes, allocs, goroutines)
 	if len(control) > 0 {
-		attribute(t, control, nil, opt.Routes)
+		attribute(t, control, opt.Routes)
 	}
 	work(t, cpu, control, allocs)
 	c := newCounts(rep, gather(t, cpu, allocs))

@@ -32,13 +32,14 @@ type attribution struct {
 	gateways map[*fn]string // methods by the closure that serves them; nil until asked for
 }
 
-// attribute works on all stacks at once, since what one stack cannot tell
+// attribute works on all stacks at once, those of the CPU and of allocations
+// and goroutines, since what one stack cannot tell
 // another may: a middleware shows itself only where it calls the next handler.
-func attribute(t *paths, cpu, allocs []stack, routes map[string]string) *attribution {
+func attribute(t *paths, cpu []stack, routes map[string]string, others ...[]stack) *attribution {
 	repair(t, cpu)
 	a := &attribution{t: t, byKey: map[string]*endpoint{}, others: map[string]remainder{}, routes: routes, labels: t.labelKey(cpu)}
-	a.sp = newSpine(t, cpu, allocs)
-	all := [][]stack{cpu, allocs}
+	a.sp = newSpine(t, cpu, others)
+	all := append([][]stack{cpu}, others...)
 	for s := range each(all) {
 		s.handler = int32(a.sp.places[s.node].depth)
 		if a.sp.places[s.node].served {

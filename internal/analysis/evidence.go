@@ -21,10 +21,9 @@ type evidence struct {
 
 	// What stands in for evidence of a request's body where its reader was too
 	// quick to be seen: see request.
-	allocs   bool // there are allocs stacks
-	requests bool // some request of the process has a body
-	served   map[*endpoint]bool
-	replies  map[*endpoint]bool // it reads replies of others
+	allocs bool // there are allocs stacks
+	served map[*endpoint]bool
+	others map[*endpoint]bool // it reads replies or files
 }
 
 type foundKey struct {
@@ -58,7 +57,7 @@ type caller struct {
 // gather indexes the calls of every function that stands above a decode.
 func gather(t *paths, cpu, allocs []stack) *evidence {
 	ev := &evidence{t: t, readers: map[caller]map[*source]int64{}, found: map[foundKey]found{},
-		served: map[*endpoint]bool{}, replies: map[*endpoint]bool{}, allocs: len(allocs) > 0}
+		served: map[*endpoint]bool{}, others: map[*endpoint]bool{}, allocs: len(allocs) > 0}
 	above := map[*fn]bool{}
 	var fs []frame
 	for s := range each([][]stack{cpu, allocs}) {
@@ -144,12 +143,8 @@ func (ev *evidence) noteBodies(s *stack, fs []frame) {
 		ev.served[s.end] = true
 	}
 	for _, f := range fs {
-		switch src := f.fn.source; {
-		case src == nil:
-		case src.kind == SourceRequest:
-			ev.requests = true
-		case src.kind == SourceReply && s.end != nil:
-			ev.replies[s.end] = true
+		if src := f.fn.source; src != nil && s.end != nil && (src.kind == SourceReply || src.kind == SourceUnknown) {
+			ev.others[s.end] = true
 		}
 	}
 }
@@ -205,6 +200,12 @@ func (ev *evidence) find(s *stack, fs []frame) found {
 func (ev *evidence) search(s *stack, fs []frame) found {
 	entry := int(s.work.entry)
 	from := min(int(s.handler), entry)
+	// A queue's client that hands messages to the application.
+	for i := range entry {
+		if src := fs[i].fn.source; src != nil && src.kind == SourceQueue {
+			return found{src.kind, src.via, "ancestor"}
+		}
+	}
 	// A framework or a client that decodes by itself.
 	for i := entry - 1; i >= from; i-- {
 		if src := fs[i].fn.source; src != nil && src.how != reader {
@@ -240,28 +241,27 @@ func (ev *evidence) search(s *stack, fs []frame) found {
 	return found{kind: SourceUnknown}
 }
 
-// request reports whether the bytes can only be the request's: the endpoint
-// reads all of something or decodes a stream, no store, reply or file was found
-// on the way, though there are allocs stacks, in which a cache's copy shows, and
-// requests of this process have bodies.
+// request reports whether the bytes can only be the request's: a served
+// endpoint reads all of something or decodes a stream, and no store, reply,
+// file or reader of memory was found on the way, though there are allocs
+// stacks, in which a cache's copy and a reader show.
 func (ev *evidence) request(s *stack, fs []frame) bool {
-	if s.end == nil || !ev.allocs || !ev.requests || !ev.served[s.end] || ev.replies[s.end] {
+	if s.end == nil || !ev.allocs || !ev.served[s.end] || ev.others[s.end] {
 		return false
 	}
 	entry := int(s.work.entry)
-	if strings.Contains(fs[entry].fn.sym, "Decoder).") {
-		return true
-	}
+	reads := strings.Contains(fs[entry].fn.sym, "Decoder).")
 	for i := entry - 1; i >= min(int(s.handler), entry); i-- {
 		for k := range ev.calls {
 			for c, w := range ev.calls[k][caller{end: s.end, fn: fs[i].fn}] {
-				if c.line <= fs[i].line && w.carried*4 >= w.total {
-					return true
+				if memoryReaders.MatchString(c.callee.name) {
+					return false
 				}
+				reads = reads || c.line <= fs[i].line && w.carried*4 >= w.total
 			}
 		}
 	}
-	return false
+	return reads
 }
 
 // oneKind reports whether all sources are of one kind: what other endpoints do

@@ -161,6 +161,7 @@ func handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64, adapter bool) []lin
 	for line, tos := range cs.lines {
 		n, likely, via := 0, 0, false
 		family := map[string]int{}
+		methods := map[string]int{} // callees by name, where it is one that handlers have
 		for to, c := range tos {
 			if c.direct && !renders.MatchString(to.last) {
 				sw.add(f, line, to, c, own(to, c))
@@ -170,6 +171,9 @@ func handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64, adapter bool) []lin
 			}
 			n++
 			family[familyOf(to)]++
+			if c.direct && strings.Contains(to.sym, ".") && !to.has(isClosure) && dispatchName.MatchString(to.last) {
+				methods[to.last]++
+			}
 			via = via || !c.direct
 			if to.has(isClosure) || !renders.MatchString(to.last) && (c.replies || handlerName.MatchString(to.last)) {
 				likely++
@@ -182,7 +186,12 @@ func handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64, adapter bool) []lin
 		for _, k := range family {
 			relatives = max(relatives, k)
 		}
-		if n >= 2 && (f.has(isClosure) && !cs.back || named && likely >= 2) || n >= 4 && relatives*5 >= n*4 {
+		// One line that calls a method of several types calls an interface.
+		calls := false
+		for _, k := range methods {
+			calls = calls || k >= 2 && k == n
+		}
+		if n >= 2 && (f.has(isClosure) && !cs.back || named && likely >= 2 || calls) || n >= 4 && relatives*5 >= n*4 {
 			out = append(out, lineOf{frame{f, line}, via})
 		}
 	}

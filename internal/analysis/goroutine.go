@@ -8,7 +8,7 @@ import (
 
 // spawned gives goroutines that a handler started back to it. A closure keeps
 // the name of the function that made it, whatever module that is in; where that
-// function is seen under one endpoint only, the goroutine is that endpoint's.
+// function runs under one endpoint only, the goroutine is that endpoint's.
 // Goroutines start goroutines, so each round may place what the next needs.
 func (a *attribution) spawned(all [][]stack) {
 	seen := map[string]map[*endpoint]int64{}
@@ -17,14 +17,14 @@ func (a *attribution) spawned(all [][]stack) {
 		done = done[:0]
 		fs := a.frames(s)
 		for _, f := range fs[min(int(s.handler), len(fs)):] {
-			if f.fn.origin == originStd || slices.Contains(done, f.fn.base) {
+			if f.fn.origin == originStd || slices.Contains(done, f.fn.name) {
 				continue
 			}
-			done = append(done, f.fn.base)
-			if seen[f.fn.base] == nil {
-				seen[f.fn.base] = map[*endpoint]int64{}
+			done = append(done, f.fn.name)
+			if seen[f.fn.name] == nil {
+				seen[f.fn.name] = map[*endpoint]int64{}
 			}
-			seen[f.fn.base][s.end]++
+			seen[f.fn.name][s.end]++
 		}
 	}
 	var open []*stack
@@ -78,8 +78,10 @@ func (a *attribution) starter(s *stack, seen map[string]map[*endpoint]int64) (*e
 	}
 	if i < len(fs) {
 		f := fs[i].fn
-		if e := try(f.base); e != nil {
-			return e, int32(i)
+		for _, name := range makers(f) {
+			if e := try(name); e != nil {
+				return e, int32(i)
+			}
 		}
 		// "go t.execute(...)" in Execute: no closure keeps the maker's name.
 		if last := strings.LastIndex(f.base, f.last); !f.has(isClosure) && last > 0 && f.last != "" {
@@ -91,12 +93,33 @@ func (a *attribution) starter(s *stack, seen map[string]map[*endpoint]int64) (*e
 	// A library's function that the handler called started it.
 	for k, f := range fs[:min(i, len(fs), serverMarkDepth)] {
 		if f.fn.origin == originThird && f.fn.has(isClosure) {
-			if e := try(f.fn.base); e != nil {
-				return e, int32(k)
+			for _, name := range makers(f.fn) {
+				if e := try(name); e != nil {
+					return e, int32(k)
+				}
 			}
 		}
 	}
 	return nil, 0
+}
+
+// makers are the functions that may have made a closure, the innermost first:
+// "a.(*T).F.func1.2" was made in "a.(*T).F.func1", which was made in "a.(*T).F".
+// Where F was inlined into G, the closure is called "a.G.F.func1".
+func makers(f *fn) []string {
+	out := []string{f.name}
+	if !f.has(isClosure) {
+		return out
+	}
+	name := f.name
+	for {
+		i := strings.LastIndexAny(name, ".-")
+		if i <= len(f.pkg) || name[i-1] == ')' {
+			return out
+		}
+		name = name[:i]
+		out = append(out, name)
+	}
 }
 
 // rest names what is left: the collector, the scheduler, clients' loops,
@@ -105,23 +128,17 @@ func (a *attribution) rest(all [][]stack) {
 	// What a goroutine's closure hands nearly all its work to names it better
 	// than the function that made the closure.
 	only := map[*fn]map[*fn]int64{}
-	callee := func(fs []frame, i int) *fn {
-		if i+1 < len(fs) && fs[i+1].fn.origin == originApp {
-			return fs[i+1].fn
-		}
-		return nil
-	}
 	left := func(s *stack) bool { return s.end == nil && s.other == nil }
 	for s := range each(all) {
 		if !left(s) {
 			continue
 		}
 		fs := a.frames(s)
-		if i := firstApp(fs); i < len(fs) && fs[i].fn.has(isClosure) {
+		for i := firstApp(fs); i < len(fs) && fs[i].fn.has(isClosure) && fs[i].fn.origin == originApp; i++ {
 			if only[fs[i].fn] == nil {
 				only[fs[i].fn] = map[*fn]int64{}
 			}
-			only[fs[i].fn][callee(fs, i)]++
+			only[fs[i].fn][calleeAt(fs, i)]++
 		}
 	}
 	for s := range each(all) {
@@ -135,16 +152,10 @@ func (a *attribution) rest(all [][]stack) {
 		case s.truncated:
 			a.leave(s, "(truncated) stacks cut off by the runtime")
 		case i < len(fs):
+			for handsAll(only[fs[i].fn], calleeAt(fs, i)) {
+				i++
+			}
 			f := fs[i].fn
-			var sum, most int64
-			for c, n := range only[f] {
-				if sum += n; c != nil && n > most {
-					most, f = n, c
-				}
-			}
-			if most*10 < sum*9 {
-				f = fs[i].fn
-			}
 			a.put(s, "goroutine "+f.base, "goroutine "+pretty(baseOf(f)), "goroutine", int32(i), fs[i])
 		case isGC(fs):
 			a.leave(s, otherGC)
@@ -165,6 +176,23 @@ var (
 	clientLoops = regexp.MustCompile(`^net/http\.\(\*(persistConn|Transport|http2ClientConn|http2clientConnReadLoop)\)|^golang\.org/x/net/http2\.\(\*(ClientConn|Transport|clientConnReadLoop)\)|^google\.golang\.org/grpc/internal/transport\.(newHTTP2Client|NewHTTP2Client|\(\*http2Client\))|^google\.golang\.org/grpc\.\(\*(addrConn|ClientConn|ccBalancerWrapper)\)`)
 	serverLoops = regexp.MustCompile(`^net/http\.\(\*(connReader|conn|Server)\)|^google\.golang\.org/grpc/internal/transport\.(newHTTP2Server|NewServerTransport|\(\*http2Server\))|^golang\.org/x/net/http2\.\(\*serverConn\)`)
 )
+
+// calleeAt is the application's function that a frame calls; nil for none.
+func calleeAt(fs []frame, i int) *fn {
+	if i+1 < len(fs) && fs[i+1].fn.origin == originApp {
+		return fs[i+1].fn
+	}
+	return nil
+}
+
+// handsAll reports whether one callee has nearly all of a closure's stacks.
+func handsAll(callees map[*fn]int64, to *fn) bool {
+	var sum int64
+	for _, n := range callees {
+		sum += n
+	}
+	return to != nil && sum > 0 && callees[to]*10 >= sum*9
+}
 
 // dispatched places a goroutine of no known server in which a dispatcher was
 // found: a server of a protocol of its own, a worker that runs jobs.

@@ -107,9 +107,9 @@ func TreeOf(p *profile.Profile, opt TreeOptions) (*Tree, error) {
 	}
 	classifyAll(t, [][]stack{teachers}, opt.AppPrefixes)
 	if opt.CPU != nil {
-		attribute(t, teachers, stacks, opt.Routes)
+		attribute(t, teachers, opt.Routes, stacks)
 	} else {
-		attribute(t, stacks, nil, opt.Routes)
+		attribute(t, stacks, opt.Routes)
 	}
 	work(t, stacks)
 	tree := buildTree(t, stacks, &Report{})

@@ -111,6 +111,9 @@ var sourceFuncs = []struct {
 // what they read from does not show.
 var carriers = regexp.MustCompile(`^(io\.(ReadAll|Copy|CopyN|CopyBuffer|copyBuffer|ReadFull|ReadAtLeast)|io/ioutil\.ReadAll|bytes\.\(\*Buffer\)\.ReadFrom)$`)
 
+// memoryReaders make a reader of bytes that the process has already.
+var memoryReaders = regexp.MustCompile(`^(bytes\.(NewReader|NewBuffer|NewBufferString)|strings\.NewReader|compress/\w+\.NewReader|github\.com/klauspost/compress/\w+\.NewReader|github\.com/golang/snappy\.NewReader)$`)
+
 func sourceOf(f *fn) *source {
 	if f.pkg == "database/sql" {
 		// Only what moves rows; the rest is pool upkeep.

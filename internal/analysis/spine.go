@@ -45,13 +45,13 @@ type spine struct {
 	replies []bool // a reply is written at or below the node; nil until asked for
 }
 
-func newSpine(t *paths, cpu, allocs []stack) *spine {
+func newSpine(t *paths, cpu []stack, others [][]stack) *spine {
 	sp := &spine{t: t, places: make([]place, len(t.nodes)), sub: make([]int64, len(t.nodes)),
 		onPath: map[*fn]bool{}, nextAt: map[frame]bool{}, viaAt: map[frame]bool{}, outAt: map[frame]bool{}, ends: map[*fn]bool{}, steps: map[[2]*fn]bool{}}
 	for _, s := range cpu {
 		sp.sub[s.node] += s.value
 	}
-	for _, s := range allocs {
+	for s := range each(others) {
 		sp.sub[s.node]++
 	}
 	for n := len(t.nodes) - 1; n > 0; n-- {

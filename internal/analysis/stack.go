@@ -80,14 +80,18 @@ func (t *funcs) intern(name, file string, line int64) *fn {
 }
 
 func newFn(name, file string, line int64) *fn {
-	x := &fn{name: cleanName(name), file: file, line: line}
-	x.pkg, x.sym = splitName(x.name)
+	x := &fn{file: file, line: line}
+	x.pkg, x.sym = splitName(dropTypes(name))
+	x.name = x.sym
+	if x.pkg != "" {
+		x.name = x.pkg + "." + x.sym
+	}
 	x.base = x.name
 	if loc := closureTail.FindStringIndex(x.name); loc != nil && loc[0] > 0 {
 		x.base = x.name[:loc[0]]
 		x.flags |= isClosure
 	}
-	_, sym := splitName(x.base)
+	sym := strings.TrimPrefix(x.base, x.pkg+".")
 	if i := strings.LastIndexByte(sym, '.'); i >= 0 {
 		sym = sym[i+1:]
 	}
@@ -95,13 +99,9 @@ func newFn(name, file string, line int64) *fn {
 	return x
 }
 
-// cleanName drops type parameters ("[...]", "[go.shape.int]": any instance's
-// may be reported, golang/go#64528) and decodes the linker's escape of a dot
-// in the last path element ("gopkg.in/yaml%2ev3").
-func cleanName(s string) string {
-	if strings.Contains(s, "%2e") {
-		s = strings.ReplaceAll(s, "%2e", ".")
-	}
+// dropTypes drops type parameters ("[...]", "[go.shape.int]": any instance's may
+// be reported, golang/go#64528).
+func dropTypes(s string) string {
 	if strings.IndexByte(s, '[') < 0 {
 		return s
 	}
@@ -121,6 +121,9 @@ func cleanName(s string) string {
 }
 
 // splitName cuts "example.com/a/b.(*T).M" into "example.com/a/b" and "(*T).M".
+// The linker escapes dots in the last element of a package's path
+// ("gopkg.in/yaml%2ev3", "github.com/nats-io/nats%2ego"); they are dots again
+// in the result.
 func splitName(s string) (pkg, sym string) {
 	// A receiver may hold a path of its own; the package ends before it.
 	end := len(s)
@@ -129,15 +132,23 @@ func splitName(s string) (pkg, sym string) {
 	}
 	slash := strings.LastIndexByte(s[:end], '/')
 	rest := s[slash+1:]
-	// Versions in the last element hold dots: "gopkg.in/yaml.v3.Unmarshal".
 	dot := strings.IndexByte(rest, '.')
 	if dot < 0 {
 		return "", s
 	}
+	// Some tools undo the escape: "gopkg.in/yaml.v3.Unmarshal".
 	if m := versioned.FindStringIndex(rest); m != nil {
 		dot = m[1] - 1
 	}
-	return s[:slash+1+dot], rest[dot+1:]
+	pkg = s[:slash+1+dot]
+	if strings.Contains(pkg, "%2e") {
+		pkg = strings.ReplaceAll(pkg, "%2e", ".")
+	}
+	// GOPATH builds name vendored packages by the directory they lie in.
+	if i := strings.LastIndex(pkg, "/vendor/"); i >= 0 {
+		pkg = pkg[i+len("/vendor/"):]
+	}
+	return pkg, rest[dot+1:]
 }
 
 // versioned matches the last element of a gopkg.in path: "yaml.v3.".
