@@ -116,19 +116,32 @@ type jsonTree struct {
 	Cur       []int64  `json:"u,omitempty"`
 	BaseSelf  []int64  `json:"bs,omitempty"`
 	CurSelf   []int64  `json:"us,omitempty"`
-	Dropped   int      `json:"dropped"`
+	// Own is what ends in each look by endpoint ("" for none), of the whole
+	// tree: what was left out is in it.
+	Own     map[string]map[int]int64 `json:"own"`
+	Dropped int                      `json:"dropped"` // frames that were left out, without what they call
+	Lost    int64                    `json:"lost"`    // their totals
 }
 
 func newJSONTree(tab Tab) *jsonTree {
 	t := tab.Tree
 	out := &jsonTree{
 		Name: tab.Name, Kind: t.Kind, Unit: t.Unit, PerSecond: t.PerSecond, PerSample: t.PerSample, Diff: t.Root.Diff != nil,
-		Ends: []string{},
+		Ends: []string{}, Own: map[string]map[int]int64{},
 	}
 	if out.Name == "" {
 		out.Name = t.Kind
 	}
 	paint := newPainter(t.Root)
+	walk(t.Root, func(n *analysis.Node) {
+		if n.Self <= 0 {
+			return
+		}
+		if out.Own[n.Endpoint] == nil {
+			out.Own[n.Endpoint] = map[int]int64{}
+		}
+		out.Own[n.Endpoint][paint.meaning(n)] += n.Self
+	})
 	least := max(1, int64(prune*float64(t.Root.Total)))
 	type fn struct {
 		name, full, file string
@@ -158,11 +171,7 @@ func newJSONTree(tab Tab) *jsonTree {
 			out.Ends = append(out.Ends, n.Endpoint)
 		}
 		me := len(out.Parent)
-		kind := lookOf(n.Category)
-		if paint.routing[n] {
-			kind = lookRouting
-		}
-		out.Parent, out.Func, out.Look, out.End = append(out.Parent, j.parent), append(out.Func, at), append(out.Look, kind), append(out.End, end)
+		out.Parent, out.Func, out.Look, out.End = append(out.Parent, j.parent), append(out.Func, at), append(out.Look, paint.meaning(n)), append(out.End, end)
 		out.Total, out.Self = append(out.Total, n.Total), append(out.Self, max(0, n.Self))
 		if out.Diff {
 			d := n.Diff
@@ -175,6 +184,7 @@ func newJSONTree(tab Tab) *jsonTree {
 		for _, c := range slices.Backward(n.Children) { // the stack turns them around again
 			if c.Total < least || j.depth >= deepest {
 				out.Dropped++
+				out.Lost += max(0, c.Total)
 				continue
 			}
 			todo = append(todo, job{c, me, j.depth + 1})
