@@ -478,7 +478,9 @@
   $("functions").addEventListener("click", () => {
     $("panel").hidden = !$("panel").hidden;
     $("functions").setAttribute("aria-expanded", !$("panel").hidden);
-    if (!$("panel").hidden) table();
+    if ($("panel").hidden) return;
+    table();
+    $("panel").scrollIntoView({block: "nearest"});
   });
   for (const b of document.querySelectorAll("th button")) b.addEventListener("click", () => { sortBy = b.dataset.sort; table(); });
   $("copy").addEventListener("click", copy);

@@ -51,9 +51,12 @@ func HTML(w io.Writer, t *analysis.Tree, opt Options) error {
 // tree are left out, which the page says. Empty trees are left out; it fails
 // when none is left.
 func Page(w io.Writer, tabs []Tab, opt Options) error {
-	data := pageData{Highlight: opt.Highlight, Zoom: opt.Zoom, Routing: lookRouting, Diffs: lookDiffs, Same: lookSame, Tabs: []*jsonTree{}}
+	data := pageData{Zoom: clean(opt.Zoom), Routing: lookRouting, Diffs: lookDiffs, Same: lookSame, Tabs: []*jsonTree{}}
 	for _, l := range looks {
 		data.Looks = append(data.Looks, jsonLook{l.label, fmt.Sprintf("#%02x%02x%02x", l.rgb[0], l.rgb[1], l.rgb[2])})
+	}
+	for _, end := range opt.Highlight {
+		data.Highlight = append(data.Highlight, clean(end))
 	}
 	for _, tab := range tabs {
 		if check(tab.Tree) == nil {
@@ -137,10 +140,11 @@ func newJSONTree(tab Tab) *jsonTree {
 		if n.Self <= 0 {
 			return
 		}
-		if out.Own[n.Endpoint] == nil {
-			out.Own[n.Endpoint] = map[int]int64{}
+		end := clean(n.Endpoint)
+		if out.Own[end] == nil {
+			out.Own[end] = map[int]int64{}
 		}
-		out.Own[n.Endpoint][paint.meaning(n)] += n.Self
+		out.Own[end][paint.meaning(n)] += n.Self
 	})
 	least := max(1, int64(prune*float64(t.Root.Total)))
 	type fn struct {
@@ -164,11 +168,12 @@ func newJSONTree(tab Tab) *jsonTree {
 			funcs[f] = at
 			out.Funcs = append(out.Funcs, [4]any{f.name, f.full, f.file, f.line})
 		}
-		end, ok := ends[n.Endpoint]
+		name := clean(n.Endpoint)
+		end, ok := ends[name]
 		if !ok {
 			end = len(out.Ends)
-			ends[n.Endpoint] = end
-			out.Ends = append(out.Ends, n.Endpoint)
+			ends[name] = end
+			out.Ends = append(out.Ends, name)
 		}
 		me := len(out.Parent)
 		out.Parent, out.Func, out.Look, out.End = append(out.Parent, j.parent), append(out.Func, at), append(out.Look, paint.meaning(n)), append(out.End, end)
