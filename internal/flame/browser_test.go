@@ -2,6 +2,7 @@ package flame_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,7 +26,8 @@ const policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsaf
 // anything that the page asks for besides itself.
 func browse(t *testing.T, tabs []flame.Tab, opt flame.Options, width int) *flametest.Page {
 	t.Helper()
-	p, err := flametest.Open(t.Context(), width, 900)
+	// Not t.Context: it ends before Cleanup, and would kill what Close ends in order.
+	p, err := flametest.Open(context.Background(), width, 900)
 	if errors.Is(err, flametest.ErrNoBrowser) {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
@@ -273,7 +275,7 @@ func fix(n *analysis.Node) {
 
 // TestSVGInBrowser opens a picture as a browser does a file.
 func TestSVGInBrowser(t *testing.T) {
-	p, err := flametest.Open(t.Context(), 1600, 900)
+	p, err := flametest.Open(context.Background(), 1600, 900)
 	if errors.Is(err, flametest.ErrNoBrowser) && os.Getenv("CI") != "true" {
 		t.Skip(err)
 	}
