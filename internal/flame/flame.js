@@ -55,18 +55,18 @@
   const sure = n => Math.abs(trees.z(n, whole, tab.perSample)) >= 2;
 
   function describe(n) {
-    const f = funcOf(n);
-    const first = (n === root ? rootName() : f[1]) + (f[2] && n !== root ? "   " + f[2] + (f[3] ? ":" + f[3] : "") : "");
+    const f = funcOf(n), first = n === root ? rootName() : f[1];
+    const place = f[2] && n !== root ? "\n" + f[2] + (f[3] ? ":" + f[3] : "") : "";
     if (tab.diff) {
       return first + "\n" + percent(n.b, whole.b) + " → " + percent(n.u, whole.u) + " of all (" + points(change(n)) + ", z = " +
-        trees.z(n, whole, tab.perSample).toFixed(1) + (sure(n) ? ", significant" : ", not significant") + "); " + amount(n.b) + " → " + amount(n.u);
+        trees.z(n, whole, tab.perSample).toFixed(1) + (sure(n) ? ", significant" : ", not significant") + "); " + amount(n.b) + " → " + amount(n.u) + place;
     }
     let text = amount(n.t);
     if (tab.perSecond > 0) text += " (" + (n.t / tab.perSecond).toFixed(2) + " s)";
     text += ", " + percent(n.t, whole.t) + " of all";
     if (n.end >= 0) text += ", " + percent(n.t, endTotals.get(n.end)) + " of " + tab.ends[n.end];
     if (n.s && view.value !== "callers") text += ", " + percent(n.s, whole.t) + " in the function itself";
-    return first + "\n" + text;
+    return first + "\n" + text + place;
   }
 
   // Colours.
@@ -203,12 +203,17 @@
   }
 
   function legend() {
+    // By meaning the whole is known; by package only what was not left out.
     const own = new Map();
-    let other = 0;
-    trees.walk(upright, n => {
-      const key = kindOf(n), mine = tab.diff ? 1 : n.s;
-      if (n !== upright || n.s > 0) own.set(key, (own.get(key) || 0) + mine);
-    });
+    if (colour.value === "package") trees.walk(upright, n => own.set(packageOf(n), (own.get(packageOf(n)) || 0) + n.s));
+    else if (tab.diff) trees.walk(upright, n => { if (n !== upright) own.set(lookOf(n), 0); });
+    else {
+      trees.walk(upright, n => { if (n !== upright) own.set(n.look, 0); });
+      for (const [end, looks] of Object.entries(tab.own)) {
+        if (upright !== whole && end !== tab.ends[upright.end]) continue;
+        for (const [look, n] of Object.entries(looks)) own.set(+look, (own.get(+look) || 0) + n);
+      }
+    }
     const keys = colour.value === "package" ? [...packages.keys()].filter(k => own.has(k)) : data.looks.map((_, i) => i).filter(i => own.has(i));
     $("legend").replaceChildren(...keys.map(key => {
       const box = make("i"), name = colour.value === "package" ? key : data.looks[key].label;
@@ -281,7 +286,7 @@
     colour.options[0].textContent = tab.diff ? "by change" : "by meaning";
     chosen = null;
     $("note").textContent = tab.dropped ? tab.dropped.toLocaleString("en") + (tab.dropped === 1 ? " frame" : " frames") +
-      " below 0.05 % of all, and what they call, are left out." : "";
+      " below 0.05 % of all, and what they call, are left out: " + percent(tab.lost, whole.t) + " together." : "";
     rebuild();
   }
 
@@ -308,7 +313,8 @@
         n.kids.forEach(count);
       })(upright);
       const of = upright === whole ? " of all" : " of " + tab.ends[upright.end];
-      matched.textContent = tab.diff ? percent(sum.b, upright.b) + " → " + percent(sum.u, upright.u) + of : percent(sum.t, upright.t) + of + " " + tab.unit;
+      // A match among what was left out is not known of.
+      matched.textContent = (tab.lost > 0.005 * whole.t ? "at least " : "") + (tab.diff ? percent(sum.b, upright.b) + " → " + percent(sum.u, upright.u) + of : percent(sum.t, upright.t) + of + " " + tab.unit);
     }
     draw();
     if (!$("panel").hidden) table();
@@ -472,7 +478,9 @@
   $("functions").addEventListener("click", () => {
     $("panel").hidden = !$("panel").hidden;
     $("functions").setAttribute("aria-expanded", !$("panel").hidden);
-    if (!$("panel").hidden) table();
+    if ($("panel").hidden) return;
+    table();
+    $("panel").scrollIntoView({block: "nearest"});
   });
   for (const b of document.querySelectorAll("th button")) b.addEventListener("click", () => { sortBy = b.dataset.sort; table(); });
   $("copy").addEventListener("click", copy);

@@ -51,9 +51,12 @@ func HTML(w io.Writer, t *analysis.Tree, opt Options) error {
 // tree are left out, which the page says. Empty trees are left out; it fails
 // when none is left.
 func Page(w io.Writer, tabs []Tab, opt Options) error {
-	data := pageData{Highlight: opt.Highlight, Zoom: opt.Zoom, Routing: lookRouting, Diffs: lookDiffs, Same: lookSame, Tabs: []*jsonTree{}}
+	data := pageData{Zoom: clean(opt.Zoom), Routing: lookRouting, Diffs: lookDiffs, Same: lookSame, Tabs: []*jsonTree{}}
 	for _, l := range looks {
 		data.Looks = append(data.Looks, jsonLook{l.label, fmt.Sprintf("#%02x%02x%02x", l.rgb[0], l.rgb[1], l.rgb[2])})
+	}
+	for _, end := range opt.Highlight {
+		data.Highlight = append(data.Highlight, clean(end))
 	}
 	for _, tab := range tabs {
 		if check(tab.Tree) == nil {
@@ -116,19 +119,33 @@ type jsonTree struct {
 	Cur       []int64  `json:"u,omitempty"`
 	BaseSelf  []int64  `json:"bs,omitempty"`
 	CurSelf   []int64  `json:"us,omitempty"`
-	Dropped   int      `json:"dropped"`
+	// Own is what ends in each look by endpoint ("" for none), of the whole
+	// tree: what was left out is in it.
+	Own     map[string]map[int]int64 `json:"own"`
+	Dropped int                      `json:"dropped"` // frames that were left out, without what they call
+	Lost    int64                    `json:"lost"`    // their totals
 }
 
 func newJSONTree(tab Tab) *jsonTree {
 	t := tab.Tree
 	out := &jsonTree{
 		Name: tab.Name, Kind: t.Kind, Unit: t.Unit, PerSecond: t.PerSecond, PerSample: t.PerSample, Diff: t.Root.Diff != nil,
-		Ends: []string{},
+		Ends: []string{}, Own: map[string]map[int]int64{},
 	}
 	if out.Name == "" {
 		out.Name = t.Kind
 	}
 	paint := newPainter(t.Root)
+	walk(t.Root, func(n *analysis.Node) {
+		if n.Self <= 0 {
+			return
+		}
+		end := clean(n.Endpoint)
+		if out.Own[end] == nil {
+			out.Own[end] = map[int]int64{}
+		}
+		out.Own[end][paint.meaning(n)] += n.Self
+	})
 	least := max(1, int64(prune*float64(t.Root.Total)))
 	type fn struct {
 		name, full, file string
@@ -151,18 +168,15 @@ func newJSONTree(tab Tab) *jsonTree {
 			funcs[f] = at
 			out.Funcs = append(out.Funcs, [4]any{f.name, f.full, f.file, f.line})
 		}
-		end, ok := ends[n.Endpoint]
+		name := clean(n.Endpoint)
+		end, ok := ends[name]
 		if !ok {
 			end = len(out.Ends)
-			ends[n.Endpoint] = end
-			out.Ends = append(out.Ends, n.Endpoint)
+			ends[name] = end
+			out.Ends = append(out.Ends, name)
 		}
 		me := len(out.Parent)
-		kind := lookOf(n.Category)
-		if paint.routing[n] {
-			kind = lookRouting
-		}
-		out.Parent, out.Func, out.Look, out.End = append(out.Parent, j.parent), append(out.Func, at), append(out.Look, kind), append(out.End, end)
+		out.Parent, out.Func, out.Look, out.End = append(out.Parent, j.parent), append(out.Func, at), append(out.Look, paint.meaning(n)), append(out.End, end)
 		out.Total, out.Self = append(out.Total, n.Total), append(out.Self, max(0, n.Self))
 		if out.Diff {
 			d := n.Diff
@@ -175,6 +189,7 @@ func newJSONTree(tab Tab) *jsonTree {
 		for _, c := range slices.Backward(n.Children) { // the stack turns them around again
 			if c.Total < least || j.depth >= deepest {
 				out.Dropped++
+				out.Lost += max(0, c.Total)
 				continue
 			}
 			todo = append(todo, job{c, me, j.depth + 1})

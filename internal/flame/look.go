@@ -84,10 +84,15 @@ func lookOfDiff(d *analysis.NodeDiff) int {
 type painter struct{ routing map[*analysis.Node]bool }
 
 func (p painter) of(n *analysis.Node) int {
-	switch {
-	case n.Diff != nil:
+	if n.Diff != nil {
 		return lookOfDiff(n.Diff)
-	case p.routing[n]:
+	}
+	return p.meaning(n)
+}
+
+// meaning is the look by what a frame works for, in a difference too.
+func (p painter) meaning(n *analysis.Node) int {
+	if p.routing[n] {
 		return lookRouting
 	}
 	return lookOf(n.Category)

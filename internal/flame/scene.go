@@ -30,7 +30,7 @@ const (
 	splinter = 12
 	// outlineLeast is the narrowest box that gets an outline: a narrower one
 	// would be all ink and read as a bar.
-	outlineLeast = 8
+	outlineLeast = 20
 )
 
 // typeface is one of the fonts of a picture.
