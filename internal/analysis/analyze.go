@@ -12,8 +12,9 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// PodProfiles are the profiles of one pod. CPU is required; the others sharpen
-// the report and may be nil. Of a control pod only CPU is read.
+// PodProfiles are the profiles of one pod. Any may be nil: without CPU the
+// report has findings and no endpoints, and the others sharpen it. Of a
+// control pod only CPU is read.
 type PodProfiles struct {
 	Pod     string
 	Control bool // a cool pod to compare with: not part of the shares
@@ -22,6 +23,16 @@ type PodProfiles struct {
 	// before and after the CPU profile; they are subtracted here.
 	AllocsBefore, AllocsAfter *profile.Profile
 	Goroutine                 *profile.Profile
+	// HeapBefore and HeapAfter are snapshots of the live heap; HeapAfter alone
+	// shows what lives, both show what grows. Allocs profiles hold a heap too
+	// and may stand here.
+	HeapBefore, HeapAfter *profile.Profile
+	// Mutex and Block are profiles of waiting. With MutexBefore or BlockBefore
+	// they are cumulative and subtracted; alone they are taken for a
+	// difference if they carry a duration, else for all since the process
+	// began.
+	MutexBefore, Mutex *profile.Profile
+	BlockBefore, Block *profile.Profile
 }
 
 // Options tune an analysis. The zero value is right for most services.
@@ -34,6 +45,15 @@ type Options struct {
 	// Routes names handlers: the end of a handler's full name, such as
 	// "(*API).LiveList", to what people call it, such as "GET /live/list".
 	Routes map[string]string
+	// Rates are the requests a second of endpoints, by name, all pods that are
+	// not controls together; Keys are how many keys they spread over. Both
+	// narrow [Endpoint.Gain]; nil means that they are not known. The name "*"
+	// in Keys stands for every endpoint.
+	Rates map[string]float64
+	Keys  map[string]int
+	// Hold is how long a shared value would be kept, for [Gain.Hold]. 0 means
+	// 100 ms.
+	Hold time.Duration
 }
 
 // Result is a report with what a flame graph draws.
@@ -43,7 +63,8 @@ type Result struct {
 	Control *Tree // CPU of the control pods; nil without one
 }
 
-// ErrNoCPU says that no hot pod has a CPU profile.
+// ErrNoCPU says that no hot pod has a CPU profile, nor any other that says
+// something alone.
 var ErrNoCPU = errors.New("no CPU profile to analyse")
 
 // Analyze is [AnalyzeSeq] of a list.
@@ -56,16 +77,18 @@ func Analyze(pods []PodProfiles, opt Options) (*Result, error) {
 //
 // Pods whose CPU profile is missing or empty are
 // left out with a note, and so are control pods whose CPU profile is none. It
-// fails when no hot pod has a CPU profile ([ErrNoCPU]), or when what is given
-// as one is none.
+// fails when there is no profile of a hot pod to say anything from
+// ([ErrNoCPU]), or when what is given as a CPU profile is none.
 func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 	opt.Thresholds = opt.Thresholds.withDefaults()
 	t := newFuncs()
 	rep := &Report{Version: ReportVersion, Service: opt.Service}
 
-	var cpu, control, allocs, goroutines []*stack
+	var cpu, control, allocs []*stack
+	var x extras
 	perPod := map[int][]*stack{}
 	for p := range pods {
+		x.read(t, p)
 		if p.CPU == nil {
 			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: no CPU profile", p.Pod))
 			continue
@@ -99,14 +122,11 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 		rep.CPU += pod.CPU
 		rep.Window = max(rep.Window, pod.Window)
 		allocs = append(allocs, allocStacks(t, p.AllocsBefore, p.AllocsAfter)...)
-		if p.Goroutine != nil {
-			goroutines = append(goroutines, t.stacks(p.Goroutine, func(s *profile.Sample) int64 { return s.Value[0] })...)
-		}
 	}
-	if !slices.ContainsFunc(rep.Pods, func(p Pod) bool { return !p.Control }) {
+	if !slices.ContainsFunc(rep.Pods, func(p Pod) bool { return !p.Control }) && !x.any() {
 		return nil, ErrNoCPU
 	}
-	classifyAll(t, slices.Concat(cpu, control), opt.AppPrefixes)
+	classifyAll(t, x.weighing(slices.Concat(cpu, control)), opt.AppPrefixes)
 
 	a := attribute(cpu, allocs, opt.Routes)
 	if len(control) > 0 {
@@ -124,7 +144,7 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 		c.add(s)
 	}
 	c.gc(allocs)
-	c.inside(goroutines)
+	c.inside(x.goroutines)
 	c.finish(opt.Thresholds)
 	for i := range rep.Pods {
 		var decode int64
@@ -135,6 +155,7 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 		}
 		rep.Pods[i].Decode = share(decode, rep.Pods[i].Samples)
 	}
+	x.finish(rep, opt, cpu, allocs, perPod)
 	if a.labels == "" && len(rep.Endpoints) > 0 {
 		rep.Notes = append(rep.Notes, "Endpoints are told from stacks: profiler labels would name the routes.")
 	}

@@ -28,6 +28,14 @@ type Report struct {
 	// codec table. They are never counted as decoding or encoding.
 	Suspected []Part `json:"suspected,omitempty"`
 
+	// Kinds lists the kinds of profiles that were read: "cpu", "allocs",
+	// "goroutine", "heap", "mutex", "block". Without "cpu" the report is a
+	// partial one: it has findings and no endpoints.
+	Kinds []Kind `json:"kinds,omitempty"`
+	// Findings are what else was found, beside the endpoints' verdicts, the
+	// most severe first.
+	Findings []Finding `json:"findings,omitempty"`
+
 	Truncated    Share    `json:"truncated"`    // samples whose stack was cut at the runtime's limit
 	Unattributed Share    `json:"unattributed"` // samples that no rule could place
 	Notes        []string `json:"notes,omitempty"`
@@ -42,6 +50,18 @@ type Pod struct {
 	Window  time.Duration `json:"window_ns"`
 	Cores   float64       `json:"cores"`  // CPU ÷ Window: cores seen busy during the sample
 	Decode  Share         `json:"decode"` // decoding, all endpoints of this pod
+	// Differs says in what this pod differs significantly from the other pods
+	// that are not controls; nil when it does not, or is the only one.
+	Differs []Difference `json:"differs,omitempty"`
+}
+
+// Difference is one way in which a pod stands out.
+type Difference struct {
+	// What is "decode" for the pod's share of decoding, or the name of an
+	// endpoint for that endpoint's share of the pod's CPU.
+	What   string `json:"what"`
+	Pod    Share  `json:"pod"`    // in this pod
+	Others Share  `json:"others"` // in the other pods together
 }
 
 // Share is a proportion estimated from samples.
@@ -86,9 +106,19 @@ type Endpoint struct {
 	// DecodeGC is the part of [Endpoint.BackgroundGC] that its decoding caused.
 	DecodeGC float64 `json:"decode_gc"`
 
+	// Inside is how many goroutines were inside the endpoint's handler at one
+	// moment, all pods; 0 when none was seen or no goroutine profile was given.
+	Inside int64 `json:"inside,omitempty"`
+	// Rate is the requests a second, all pods together, as it was given; 0
+	// when it is not known. CPUPerRequest is the CPU time of one request then.
+	Rate          float64       `json:"requests_per_second,omitempty"`
+	CPUPerRequest time.Duration `json:"cpu_per_request_ns,omitempty"`
+
 	Codecs  []Codec  `json:"codecs,omitempty"`
 	Sources []Source `json:"sources,omitempty"`
 	Verdict Verdict  `json:"verdict"`
+	// Gain is what sharing would save; only with the verdict [RuleCacheDecode].
+	Gain *Gain `json:"gain,omitempty"`
 }
 
 // Codec is the use of one codec in one direction by one endpoint.
@@ -150,6 +180,8 @@ const (
 	RuleDecode Rule = "decode"
 	// RuleEncode: encoding dominates.
 	RuleEncode Rule = "encode"
+	// RuleCompress: compression or decompression dominates.
+	RuleCompress Rule = "compress"
 	// RuleFewSamples: too few samples to say.
 	RuleFewSamples Rule = "too-few-samples"
 	// RuleNone: nothing here is dominated by serialization.
@@ -163,20 +195,6 @@ type Verdict struct {
 	Title   string `json:"title"`   // a few words: "decodes cached bytes again and again"
 	Why     string `json:"why"`     // the rule with its numbers, one sentence
 	Next    string `json:"next"`    // one next step, with the function and line; "" when there is none
-}
-
-// Thresholds are the limits of the verdict rules. The zero value of a field
-// means its default.
-type Thresholds struct {
-	// MinShare: an endpoint below this share of the process's CPU gets no
-	// verdict that asks for work. Default 0.05.
-	MinShare float64
-	// MinSamples: an endpoint with fewer samples gets [RuleFewSamples].
-	// Default 100.
-	MinSamples int64
-	// Dominated: the lower end of the interval at which a kind of work
-	// dominates an endpoint. Default 0.25.
-	Dominated float64
 }
 
 // Category is what a frame, or a sample, is spent on. It decides the colour
