@@ -1,6 +1,8 @@
 package analysis
 
 import (
+	"errors"
+	"fmt"
 	"path"
 	"regexp"
 	"strings"
@@ -73,4 +75,57 @@ func leafName(s *profile.Sample) string {
 		return ""
 	}
 	return s.Location[0].Line[0].Function.Name
+}
+
+// ErrNotProfile says that bytes are no profile in pprof's format.
+var ErrNotProfile = errors.New("not a profile")
+
+// units are what the sample types of each kind have to be measured in.
+var units = map[Kind]map[string]string{
+	KindCPU:    {"cpu": "nanoseconds"},
+	KindAllocs: {"alloc_space": "bytes", "inuse_space": "bytes"},
+	KindHeap:   {"alloc_space": "bytes", "inuse_space": "bytes"},
+	KindMutex:  {"delay": "nanoseconds"},
+	KindBlock:  {"delay": "nanoseconds"},
+}
+
+// Check is [KindOf] with reasons: it says why a profile cannot be judged,
+// because it is of no Go program, of no kind that says something, in other
+// units than Go's, or a difference with negative values.
+func Check(p *profile.Profile, name string) (Kind, error) {
+	k := KindOf(p, name)
+	if k == "" {
+		return "", fmt.Errorf("no profile of a Go program that says something here: it holds %s", sampleTypes(p))
+	}
+	if !ofGo(p) {
+		return "", errors.New("not of a Go program: none of its functions is in a Go file")
+	}
+	for _, t := range p.SampleType {
+		if want := units[k][t.Type]; want != "" && t.Unit != want {
+			return "", fmt.Errorf("its %s is in %s, and Go's in %s: it was made or changed by another program", t.Type, t.Unit, want)
+		}
+	}
+	for _, s := range p.Sample {
+		for _, v := range s.Value {
+			if v < 0 {
+				return "", errors.New("it holds negative values: a difference of two profiles cannot be judged; give both, one with --base")
+			}
+		}
+	}
+	return k, nil
+}
+
+// ofGo reports whether a profile may be of a Go program: one of its functions
+// is in a Go file, or no file is known at all.
+func ofGo(p *profile.Profile) bool {
+	files := false
+	for _, f := range p.Function {
+		switch {
+		case strings.HasSuffix(f.Filename, ".go"), strings.HasPrefix(f.Name, "runtime."):
+			return true
+		case f.Filename != "":
+			files = true
+		}
+	}
+	return !files
 }

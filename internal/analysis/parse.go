@@ -23,13 +23,13 @@ func Parse(data []byte, maxRaw int64) (*profile.Profile, error) {
 		maxRaw = DefaultMaxRaw
 	}
 	if len(data) == 0 {
-		return nil, errors.New("not a profile: no bytes")
+		return nil, fmt.Errorf("%w: no bytes", ErrNotProfile)
 	}
 	raw := data
 	if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
 		zr, err := gzip.NewReader(bytes.NewReader(data))
 		if err != nil {
-			return nil, fmt.Errorf("not a profile: %w", err)
+			return nil, fmt.Errorf("%w: %w", ErrNotProfile, err)
 		}
 		raw, err = io.ReadAll(io.LimitReader(zr, maxRaw+1))
 		if err != nil {
@@ -41,7 +41,7 @@ func Parse(data []byte, maxRaw int64) (*profile.Profile, error) {
 	}
 	p, err := parseRaw(raw)
 	if err != nil {
-		return nil, fmt.Errorf("not a profile: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrNotProfile, err)
 	}
 	return p, nil
 }

@@ -35,6 +35,8 @@ type Report struct {
 	// Findings are what else was found, beside the endpoints' verdicts, the
 	// most severe first.
 	Findings []Finding `json:"findings,omitempty"`
+	// Diff is what changed against another report; nil when none was given.
+	Diff *Diff `json:"diff,omitempty"`
 
 	Truncated    Share    `json:"truncated"`    // samples whose stack was cut at the runtime's limit
 	Unattributed Share    `json:"unattributed"` // samples that no rule could place
