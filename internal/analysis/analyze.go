@@ -80,7 +80,7 @@ func Analyze(pods []PodProfiles, opt Options) (*Result, error) {
 // fails when there is no profile of a hot pod to say anything from
 // ([ErrNoCPU]), or when what is given as a CPU profile is none.
 func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
-	opt.Thresholds = opt.Thresholds.withDefaults()
+	opt.Thresholds = opt.Thresholds.WithDefaults()
 	t := newFuncs()
 	rep := &Report{Version: ReportVersion, Service: opt.Service}
 

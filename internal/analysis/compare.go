@@ -71,7 +71,7 @@ func Compare(before, after *Report, th Thresholds) Comparison {
 			}
 		}
 	}
-	th = th.withDefaults()
+	th = th.WithDefaults()
 	for _, was := range before.Flagged() {
 		is := now[was.Name]
 		ch := Change{Name: was.Name, Rule: was.Verdict.Rule, CPUBefore: was.Share, CPUAfter: is.Share}

@@ -108,10 +108,10 @@ func DiffReports(before, after *Report) *Diff {
 		{"encoding", func(e Endpoint) Share { return e.Encode }},
 		{"compression", func(e Endpoint) Share { return e.Compress }},
 		{"I/O", func(e Endpoint) Share { return e.IO }},
-		{"allocation", func(e Endpoint) Share { return e.Alloc }},
 	} {
-		d.Work = append(d.Work, delta(k.name, total(before, k.of), total(after, k.of)))
+		d.Work = append(d.Work, delta(k.name, before.Total(k.of), after.Total(k.of)))
 	}
+	d.Work = append(d.Work, delta("allocation and the collector", before.GC, after.GC))
 	d.Parts = diffParts(before, after)
 	d.Codecs = diffCodecs(before, after, was)
 	d.judge()
@@ -123,7 +123,9 @@ func DiffReports(before, after *Report) *Diff {
 	return d
 }
 
-func total(r *Report, of func(Endpoint) Share) Share {
+// Total is one kind of work of all endpoints together, as a share of the
+// process.
+func (r *Report) Total(of func(Endpoint) Share) Share {
 	var n int64
 	for _, e := range r.Endpoints {
 		n += of(e).Samples

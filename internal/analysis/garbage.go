@@ -32,6 +32,7 @@ func garbage(rep *Report, cpu, allocs []*stack, rate int64, th Thresholds, parti
 		}
 	}
 	sh := share(background+allocating, rep.Samples)
+	rep.GC = sh
 	if rep.Samples < th.MinSamples || sh.Low < th.GC {
 		return nil
 	}

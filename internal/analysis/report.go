@@ -28,6 +28,10 @@ type Report struct {
 	// codec table. They are never counted as decoding or encoding.
 	Suspected []Part `json:"suspected,omitempty"`
 
+	// GC is what allocation and the collector take, in the background and
+	// wherever else. It lies inside the others.
+	GC Share `json:"gc"`
+
 	// Kinds lists the kinds of profiles that were read: "cpu", "allocs",
 	// "goroutine", "heap", "mutex", "block". Without "cpu" the report is a
 	// partial one: it has findings and no endpoints.

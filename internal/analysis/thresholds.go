@@ -38,8 +38,8 @@ type Thresholds struct {
 	HeapGrowth float64
 }
 
-// withDefaults fills the zero fields.
-func (t Thresholds) withDefaults() Thresholds {
+// WithDefaults fills the zero fields.
+func (t Thresholds) WithDefaults() Thresholds {
 	t.MinShare = cmp.Or(t.MinShare, 0.05)
 	t.MinSamples = cmp.Or(t.MinSamples, 100)
 	t.Dominated = cmp.Or(t.Dominated, 0.25)
