@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -36,7 +35,7 @@ func (r *rate) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q: requests are counted by s, m or h, not by %q", text, unit)
 	}
 	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if err != nil || !(f > 0) || math.IsInf(f, 0) || f > 1e12 {
+	if err != nil || !(f >= 1e-6 && f <= 1e12) {
 		return fmt.Errorf("%q: %q is no number of requests", text, number)
 	}
 	*r = rate{endpoint, f / per.Seconds()}
