@@ -10,7 +10,7 @@ import (
 const minPileShare = 0.5
 
 var (
-	parked    = regexp.MustCompile(`^(gopark|goparkunlock|park_m|mcall|goexit|semacquire1?|sync_runtime_\w+|selectgo|block|notetsleepg?|netpollblock|timeSleep|rt0_go)$`)
+	parked    = regexp.MustCompile(`^(gopark|goparkunlock|park_m|mcall|goexit|semacquire1?|selectgo|block|notetsleepg?|netpollblock|timeSleep|rt0_go)$`)
 	lockNames = regexp.MustCompile(`^\(\*(RW)?Mutex\)\.(R?Lock|lockSlow|rLockSlow)|^\(\*rlocker\)\.Lock`)
 	waitNames = regexp.MustCompile(`^\(\*(WaitGroup|Cond)\)\.Wait`)
 	chanRecvs = regexp.MustCompile(`^(chanrecv[12]?|recv)$`)
@@ -39,7 +39,7 @@ func waitOf(fs []frame) string {
 			return "a channel, in a select"
 		case f.pkg == "time" && f.sym == "Sleep":
 			return "the clock"
-		case f.pkg == "runtime" && parked.MatchString(f.sym), f.pkg == "", f.pkg == "internal/poll", f.pkg == "internal/sync":
+		case f.pkg == "runtime" && parked.MatchString(f.sym), f.pkg == "", f.pkg == "internal/poll", f.pkg == "sync", f.pkg == "internal/sync":
 			continue
 		}
 		return ""
