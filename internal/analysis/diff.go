@@ -27,12 +27,12 @@ type Diff struct {
 	New  []FindingRef `json:"new,omitempty"`
 	Gone []FindingRef `json:"gone,omitempty"`
 	Kept []FindingRef `json:"kept,omitempty"`
-	// RequestsPerCPUSecondBefore and After are the requests that a second of
+	// RequestsPerCPUSecondBefore and RequestsPerCPUSecondAfter are the requests that a second of
 	// CPU served, over the endpoints whose requests are known in both reports;
 	// 0 when there is none.
 	RequestsPerCPUSecondBefore float64  `json:"requests_per_cpu_second_before,omitempty"`
 	RequestsPerCPUSecondAfter  float64  `json:"requests_per_cpu_second_after,omitempty"`
-	Notes                      []string `json:"notes,omitempty"`
+	Notes                      []string `json:"notes,omitempty"` // what limits the comparison
 }
 
 // Delta is one share before and after.
@@ -40,17 +40,17 @@ type Delta struct {
 	Name     string `json:"name"`               // as in the later report
 	Was      string `json:"was,omitempty"`      // its name in the earlier one, when that was another
 	Endpoint string `json:"endpoint,omitempty"` // of a codec
-	Before   Share  `json:"before"`
-	After    Share  `json:"after"`
+	Before   Share  `json:"before"`             // of the earlier process's CPU
+	After    Share  `json:"after"`              // of the later one's
 	// Change is After less Before in shares of the process, with its 95 %
 	// interval (Newcombe's, of two Wilson intervals).
 	Change Range   `json:"change"`
-	Point  float64 `json:"point"`
+	Point  float64 `json:"point"` // the change itself
 	// PerRequestBefore and PerRequestAfter are the CPU time of a request; 0
 	// unless both reports know the endpoint's requests.
 	PerRequestBefore time.Duration `json:"cpu_per_request_before_ns,omitempty"`
 	PerRequestAfter  time.Duration `json:"cpu_per_request_after_ns,omitempty"`
-	Trend            Trend         `json:"trend"`
+	Trend            Trend         `json:"trend"` // how it is to be read
 }
 
 // Trend says how a [Delta] is to be read.
@@ -58,20 +58,20 @@ type Trend string
 
 // Trends.
 const (
-	TrendGrew   Trend = "grew"   // significantly
-	TrendShrank Trend = "shrank" // significantly
-	TrendNew    Trend = "new"    // grew from none
-	TrendGone   Trend = "gone"   // shrank to none
-	TrendSame   Trend = "no significant change"
-	TrendFew    Trend = "too few samples to say"
+	TrendGrew   Trend = "grew"                   // significantly
+	TrendShrank Trend = "shrank"                 // significantly
+	TrendNew    Trend = "new"                    // grew from none
+	TrendGone   Trend = "gone"                   // shrank to none
+	TrendSame   Trend = "no significant change"  // tested, and no more than chance
+	TrendFew    Trend = "too few samples to say" // not tested
 )
 
 // FindingRef names a finding.
 type FindingRef struct {
-	Rule     Rule   `json:"rule"`
-	Endpoint string `json:"endpoint,omitempty"`
-	Title    string `json:"title"`
-	Func     string `json:"func,omitempty"` // of the first evidence, or of the caller of the codec
+	Rule     Rule   `json:"rule"`               // that found it
+	Endpoint string `json:"endpoint,omitempty"` // "" is the process
+	Title    string `json:"title"`              // a few words
+	Func     string `json:"func,omitempty"`     // of the first evidence, or of the caller of the codec
 }
 
 // minCompare is the share of the process below which nothing is compared:

@@ -3,6 +3,7 @@ package analysis
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -42,7 +43,11 @@ func WriteDiff(w io.Writer, d *Diff) error {
 		}
 		fmt.Fprintln(w)
 		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintf(tw, "%s\tBEFORE\tNOW\tCHANGE (95 %%)\tCPU A REQUEST\t\n", part.title)
+		perRequest := ""
+		if slices.ContainsFunc(part.list, func(x Delta) bool { return x.PerRequestBefore > 0 }) {
+			perRequest = "CPU A REQUEST"
+		}
+		fmt.Fprintf(tw, "%s\tBEFORE\tNOW\tCHANGE (95 %%)\t%s\t\n", part.title, perRequest)
 		for _, x := range part.list {
 			name := x.Name
 			if x.Endpoint != "" {

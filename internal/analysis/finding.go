@@ -9,8 +9,8 @@ import (
 
 // Finding is one thing that a rule found, of an endpoint or of the process.
 type Finding struct {
-	Rule     Rule     `json:"rule"`
-	Severity Severity `json:"severity"`
+	Rule     Rule     `json:"rule"`     // which rule found it
+	Severity Severity `json:"severity"` // how much it matters
 	// Endpoint is the name of the endpoint that it is about; "" is the process.
 	Endpoint string `json:"endpoint,omitempty"`
 	Title    string `json:"title"` // a few words: "compiles regular expressions in requests"
@@ -35,10 +35,10 @@ const (
 
 // Evidence is one place in the code that a finding rests on.
 type Evidence struct {
-	What string `json:"what"` // what happens there: "allocates", "holds the lock"
-	Func string `json:"func"`
-	File string `json:"file,omitempty"`
-	Line int64  `json:"line,omitempty"`
+	What string `json:"what"`           // what happens there: "allocates", "holds the lock"
+	Func string `json:"func"`           // full name of the function
+	File string `json:"file,omitempty"` // where it stands
+	Line int64  `json:"line,omitempty"` // the line of it that was seen
 	// Via is the library function that is reached from there, if it is not
 	// the place itself.
 	Via string `json:"via,omitempty"`
@@ -89,10 +89,10 @@ const (
 	RuleHeapGrowth Rule = "heap-growth"
 	// RuleAllocation, RuleHeap, RuleGoroutines, RuleWaiting say what a profile
 	// shows in which no rule fired, in a report without a CPU profile.
-	RuleAllocation Rule = "allocation"
-	RuleHeap       Rule = "live-heap"
-	RuleGoroutines Rule = "goroutines"
-	RuleWaiting    Rule = "waiting"
+	RuleAllocation Rule = "allocation" // where memory is allocated
+	RuleHeap       Rule = "live-heap"  // what lives in the heap
+	RuleGoroutines Rule = "goroutines" // what the goroutines do
+	RuleWaiting    Rule = "waiting"    // who is waited for, or waits
 )
 
 // severities ranks them.

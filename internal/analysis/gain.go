@@ -3,14 +3,15 @@ package analysis
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
 
 // Range is an interval, both ends included.
 type Range struct {
-	Low  float64 `json:"low"`
-	High float64 `json:"high"`
+	Low  float64 `json:"low"`  // at least
+	High float64 `json:"high"` // at most
 }
 
 // String writes a range of shares: "12-48 %".
@@ -100,7 +101,7 @@ func (o Options) rates(rep *Report) {
 		}
 		e.Rate = r
 		perSecond := e.Share.Part * rep.CPU.Seconds() / seconds * float64(hotPods(rep))
-		e.CPUPerRequest = time.Duration(perSecond / r * 1e9)
+		e.CPUPerRequest = time.Duration(math.Round(perSecond / r * 1e9))
 	}
 }
 
@@ -166,7 +167,7 @@ func gainOf(e Endpoint, rep *Report, keys int, hold time.Duration) *Gain {
 	}
 	ratePerPod := e.Rate / pods
 	if ratePerPod > 0 {
-		g.DecodeTime = time.Duration(busy / ratePerPod * 1e9)
+		g.DecodeTime = time.Duration(math.Round(busy / ratePerPod * 1e9))
 	}
 	// The load before the decode belongs to the flight and is no CPU. At least
 	// it takes no time; at most the endpoint's callers all wait in the flight.

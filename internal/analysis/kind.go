@@ -15,12 +15,12 @@ type Kind string
 
 // Kinds of profiles that say something to the rules.
 const (
-	KindCPU       Kind = "cpu"
-	KindAllocs    Kind = "allocs"
-	KindHeap      Kind = "heap"
-	KindGoroutine Kind = "goroutine"
-	KindMutex     Kind = "mutex"
-	KindBlock     Kind = "block"
+	KindCPU       Kind = "cpu"       // where CPU time went
+	KindAllocs    Kind = "allocs"    // what was allocated
+	KindHeap      Kind = "heap"      // what lives
+	KindGoroutine Kind = "goroutine" // where every goroutine was at one moment
+	KindMutex     Kind = "mutex"     // who held locks that others waited for
+	KindBlock     Kind = "block"     // who waited
 )
 
 // KindOf tells a profile's kind from what it holds; "" for one that is none of

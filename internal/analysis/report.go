@@ -10,8 +10,8 @@ const ReportVersion = 1
 // the Slack thread, the report page, the terminal and --json all render it,
 // and none of them computes anything of its own.
 type Report struct {
-	Version int    `json:"version"`
-	Service string `json:"service,omitempty"`
+	Version int    `json:"version"`           // [ReportVersion]
+	Service string `json:"service,omitempty"` // as it was asked for
 
 	// Samples is the number of CPU samples of the pods in [Report.Pods] that
 	// are not controls; every share below is a share of these.
@@ -42,20 +42,20 @@ type Report struct {
 	// Diff is what changed against another report; nil when none was given.
 	Diff *Diff `json:"diff,omitempty"`
 
-	Truncated    Share    `json:"truncated"`    // samples whose stack was cut at the runtime's limit
-	Unattributed Share    `json:"unattributed"` // samples that no rule could place
-	Notes        []string `json:"notes,omitempty"`
+	Truncated    Share    `json:"truncated"`       // samples whose stack was cut at the runtime's limit
+	Unattributed Share    `json:"unattributed"`    // samples that no rule could place
+	Notes        []string `json:"notes,omitempty"` // what the reader must know to trust the numbers, each a sentence
 }
 
 // Pod sums up one pod's part in the report.
 type Pod struct {
-	Name    string        `json:"name"`
+	Name    string        `json:"name"`              // of the pod, or of the file
 	Control bool          `json:"control,omitempty"` // not part of the shares, shown beside them
-	Samples int64         `json:"samples"`
-	CPU     time.Duration `json:"cpu_ns"`
-	Window  time.Duration `json:"window_ns"`
-	Cores   float64       `json:"cores"`  // CPU ÷ Window: cores seen busy during the sample
-	Decode  Share         `json:"decode"` // decoding, all endpoints of this pod
+	Samples int64         `json:"samples"`           // CPU samples of this pod
+	CPU     time.Duration `json:"cpu_ns"`            // CPU time they stand for
+	Window  time.Duration `json:"window_ns"`         // length of its CPU profile, wall clock
+	Cores   float64       `json:"cores"`             // CPU ÷ Window: cores seen busy during the sample
+	Decode  Share         `json:"decode"`            // decoding, all endpoints of this pod
 	// Differs says in what this pod differs significantly from the other pods
 	// that are not controls; nil when it does not, or is the only one.
 	Differs []Difference `json:"differs,omitempty"`
@@ -72,17 +72,17 @@ type Difference struct {
 
 // Share is a proportion estimated from samples.
 type Share struct {
-	Part    float64 `json:"part"` // 0 to 1; 0 when Of is 0
-	Low     float64 `json:"low"`  // Wilson score interval, 95 %
-	High    float64 `json:"high"`
-	Samples int64   `json:"samples"`
-	Of      int64   `json:"of"` // the samples this is a share of
+	Part    float64 `json:"part"`    // 0 to 1; 0 when Of is 0
+	Low     float64 `json:"low"`     // lower end of the Wilson score interval, 95 %
+	High    float64 `json:"high"`    // upper end of it
+	Samples int64   `json:"samples"` // the samples that Part is made of
+	Of      int64   `json:"of"`      // the samples this is a share of
 }
 
 // Part is one named piece of the whole.
 type Part struct {
-	Name  string `json:"name"`
-	Share Share  `json:"share"`
+	Name  string `json:"name"`  // "(gc) background garbage collection", or a function
+	Share Share  `json:"share"` // of the report's samples
 }
 
 // Endpoint is one handler and what its CPU went to.
@@ -91,8 +91,8 @@ type Endpoint struct {
 	// handler function ("(*API).LiveList").
 	Name    string `json:"name"`
 	Handler string `json:"handler,omitempty"` // full name of the handler function
-	File    string `json:"file,omitempty"`
-	Line    int64  `json:"line,omitempty"`
+	File    string `json:"file,omitempty"`    // where it stands
+	Line    int64  `json:"line,omitempty"`    // where it begins
 	// How says how the samples were attributed: "label:endpoint", "rpc", "stack".
 	How string `json:"how"`
 
@@ -120,21 +120,21 @@ type Endpoint struct {
 	Rate          float64       `json:"requests_per_second,omitempty"`
 	CPUPerRequest time.Duration `json:"cpu_per_request_ns,omitempty"`
 
-	Codecs  []Codec  `json:"codecs,omitempty"`
-	Sources []Source `json:"sources,omitempty"`
-	Verdict Verdict  `json:"verdict"`
+	Codecs  []Codec  `json:"codecs,omitempty"`  // by share of the endpoint, largest first
+	Sources []Source `json:"sources,omitempty"` // of the decoded bytes, by share, largest first
+	Verdict Verdict  `json:"verdict"`           // about its decoding, encoding and compression
 	// Gain is what sharing would save; only with the verdict [RuleCacheDecode].
 	Gain *Gain `json:"gain,omitempty"`
 }
 
 // Codec is the use of one codec in one direction by one endpoint.
 type Codec struct {
-	Name      string    `json:"name"` // "encoding/json"
-	Direction Direction `json:"direction"`
-	Share     Share     `json:"share"` // of the endpoint
-	Entry     string    `json:"entry"` // outermost codec function most often seen: "encoding/json.Unmarshal"
-	// Caller is the application function that calls the entry, with the line
-	// of the call: the place to wrap.
+	Name      string    `json:"name"`      // "encoding/json"
+	Direction Direction `json:"direction"` // which way it was used
+	Share     Share     `json:"share"`     // of the endpoint
+	Entry     string    `json:"entry"`     // outermost codec function most often seen: "encoding/json.Unmarshal"
+	// Caller is the application function that calls the entry, CallerFile and
+	// CallerLine the line of the call: the place to wrap.
 	Caller     string `json:"caller,omitempty"`
 	CallerFile string `json:"caller_file,omitempty"`
 	CallerLine int64  `json:"caller_line,omitempty"`
@@ -145,10 +145,10 @@ type Direction string
 
 // Directions.
 const (
-	Decode     Direction = "decode"
-	Encode     Direction = "encode"
-	Compress   Direction = "compress"
-	Decompress Direction = "decompress"
+	Decode     Direction = "decode"     // bytes to values
+	Encode     Direction = "encode"     // values to bytes
+	Compress   Direction = "compress"   // fewer bytes
+	Decompress Direction = "decompress" // and back
 )
 
 // SourceKind says where decoded bytes came from.
@@ -156,17 +156,17 @@ type SourceKind string
 
 // Kinds of sources.
 const (
-	SourceCache   SourceKind = "cache"
-	SourceDB      SourceKind = "database"
-	SourceQueue   SourceKind = "queue"
-	SourceRequest SourceKind = "request body"
-	SourceReply   SourceKind = "rpc or http reply"
-	SourceUnknown SourceKind = "unknown"
+	SourceCache   SourceKind = "cache"             // a byte store such as Redis or freecache
+	SourceDB      SourceKind = "database"          // a database, embedded or not
+	SourceQueue   SourceKind = "queue"             // a message queue
+	SourceRequest SourceKind = "request body"      // the caller's own bytes
+	SourceReply   SourceKind = "rpc or http reply" // another service's answer
+	SourceUnknown SourceKind = "unknown"           // no rule told
 )
 
 // Source is where one part of an endpoint's decoded bytes came from.
 type Source struct {
-	Kind SourceKind `json:"kind"`
+	Kind SourceKind `json:"kind"`          // what kind of place
 	Via  string     `json:"via,omitempty"` // "freecache", "go-redis", "freecache + go-redis", "net/http"
 	// Evidence names the rule that found it: "ancestor", "reader", "sibling", "name".
 	Evidence string `json:"evidence,omitempty"`
@@ -196,7 +196,7 @@ const (
 
 // Verdict is the conclusion about one endpoint.
 type Verdict struct {
-	Rule    Rule   `json:"rule"`
+	Rule    Rule   `json:"rule"`    // which rule concluded it
 	Flagged bool   `json:"flagged"` // true for the rules that ask someone to change code
 	Title   string `json:"title"`   // a few words: "decodes cached bytes again and again"
 	Why     string `json:"why"`     // the rule with its numbers, one sentence
