@@ -7,79 +7,179 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/profbot/profbot/internal/profile"
-
 	"github.com/profbot/profbot/internal/analysis"
-	"github.com/profbot/profbot/internal/collector"
 	"github.com/profbot/profbot/internal/flame"
-	"github.com/profbot/profbot/internal/incident"
 )
 
+// exitBroken is the exit code of a report that breaks a --fail-on condition.
+const exitBroken = 3
+
 type analyzeCmd struct {
-	Inputs     []string      `arg:"" name:"FILE|FOLDER|URL" help:"CPU profiles, gzipped or not (- is standard input), folders of *.cpu.pb.gz, or addresses of pprof endpoints such as http://10.1.2.3:6060/debug/pprof. Several are taken as pods of one service."`
+	Inputs     []string      `arg:"" name:"FILE|FOLDER|URL" help:"Profiles, gzipped or not (- is standard input), folders of them, or addresses of pprof endpoints such as http://10.1.2.3:6060/debug/pprof. Files of one pod are told by their names (live-0.cpu.pb.gz and live-0.allocs1.pb.gz), kinds by what is in them. Several pods are taken as one service's."`
 	Window     time.Duration `help:"How long to sample an address that has no ?seconds=N of its own." default:"30s"`
 	Service    string        `help:"Name to put on the report."`
 	MinSamples int64         `help:"Judge endpoints with this many samples or more." default:"100" placeholder:"N"`
 	AppPrefix  []string      `help:"Package prefix of the application, when the guess is wrong." placeholder:"example.com/shop"`
+	Rate       []rate        `help:"An endpoint's requests, all pods together: narrows the expected gain. Repeatable." placeholder:"'GET /x=1200/s'" sep:"none"`
+	Keys       []keys        `help:"How many keys the requests ask for, of every endpoint or of one ('GET /x=50'). Repeatable." placeholder:"50" sep:"none"`
+	Hold       time.Duration `help:"How long a shared value could be kept, for the expected gain." default:"100ms"`
+	Base       []string      `help:"What to compare with: a file, folder or address. Repeatable." placeholder:"FILE|FOLDER|URL" sep:"none"`
+	BaseRate   []rate        `help:"As --rate, of the base." placeholder:"'GET /x=1200/s'" sep:"none"`
+	FailOn     []condition   `help:"End with exit code 3 when the lower end of the interval reaches this: decode=30%, 'GET /x:encode=20%', '*:decode=50%', gc=25%, verdict=cache-decode, grew=5% (against --base). Repeatable." placeholder:"CONDITION" sep:"none"`
+	Zoom       string        `help:"Draw this endpoint alone." placeholder:"ENDPOINT"`
 	PNG        string        `help:"Write the flame graph as a picture to this file; - is standard output." placeholder:"FILE"`
 	HTML       string        `help:"Write the interactive flame graph to this file; - is standard output." placeholder:"FILE"`
-	JSON       string        `help:"Write the report as JSON to this file; - is standard output." placeholder:"FILE"`
+	JSON       string        `help:"Write the report as JSON to this file; - is standard output. docs/report-json.md describes it." placeholder:"FILE"`
 	MaxRaw     int64         `help:"Refuse profiles above this many decompressed bytes." default:"268435456"`
 }
 
-func (c *analyzeCmd) Run(ctx context.Context, s streams) error {
+// check finds what is wrong with the flags before anything is read.
+func (c *analyzeCmd) check() error {
 	toStdout := 0
 	for _, name := range []string{c.PNG, c.HTML, c.JSON} {
 		if name == "-" {
 			toStdout++
 		}
 	}
-	if toStdout > 1 {
-		return errors.New("only one of --png, --html and --json can go to standard output")
-	}
-	if c.Window < time.Second {
-		return fmt.Errorf("--window=%s: a process samples for 1s at least", c.Window)
-	}
-	if c.MaxRaw < 1 {
-		return fmt.Errorf("--max-raw=%d: no profile is that small", c.MaxRaw)
-	}
-	if c.MinSamples < 1 {
-		return fmt.Errorf("--min-samples=%d: a verdict needs 1 at least", c.MinSamples)
-	}
-	var pods []analysis.PodProfiles
-	inputs, err := expand(c.Inputs)
-	if err != nil {
-		return err
-	}
-	for _, in := range inputs {
-		pod, err := c.load(ctx, s, in)
-		if err != nil {
-			return err
+	fromStdin := 0
+	for _, in := range slices.Concat(c.Inputs, c.Base) {
+		if in == "-" {
+			fromStdin++
 		}
-		pods = append(pods, pod)
 	}
-	distinguish(pods, inputs)
-	res, err := analysis.Analyze(pods, analysis.Options{
-		Service: c.Service, AppPrefixes: c.AppPrefix, Thresholds: analysis.Thresholds{MinSamples: c.MinSamples},
-	})
+	switch {
+	case toStdout > 1:
+		return errors.New("only one of --png, --html and --json can go to standard output")
+	case fromStdin > 1:
+		return errors.New("standard input can be read once: give - once")
+	case c.Window < time.Second:
+		return fmt.Errorf("--window=%s: a process samples for 1s at least", c.Window)
+	case c.MaxRaw < 1:
+		return fmt.Errorf("--max-raw=%d: no profile is that small", c.MaxRaw)
+	case c.MinSamples < 1:
+		return fmt.Errorf("--min-samples=%d: a verdict needs 1 at least", c.MinSamples)
+	case c.Hold < time.Millisecond:
+		return fmt.Errorf("--hold=%s: want 1ms at least", c.Hold)
+	case len(c.BaseRate) > 0 && len(c.Base) == 0:
+		return errors.New("--base-rate is of what --base names, and there is none")
+	}
+	for _, f := range c.FailOn {
+		if f.metric == "grew" && len(c.Base) == 0 {
+			return fmt.Errorf("--fail-on=%s: %w", f.text, errNoBase)
+		}
+	}
+	return nil
+}
+
+func (c *analyzeCmd) Run(ctx context.Context, s streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	res, err := c.report(ctx, s, c.Inputs, c.Rate)
 	if err != nil {
 		return err
 	}
+	if len(c.Base) > 0 {
+		base, err := c.report(ctx, s, c.Base, c.BaseRate)
+		if err != nil {
+			return fmt.Errorf("the base: %w", err)
+		}
+		res.Report.Diff = analysis.DiffReports(base.Report, res.Report)
+	}
+	if err := c.write(s, res); err != nil {
+		return err
+	}
+	return c.verdict(s, res.Report)
+}
+
+func (c *analyzeCmd) thresholds() analysis.Thresholds {
+	return analysis.Thresholds{MinSamples: c.MinSamples}.WithDefaults()
+}
+
+// report analyses inputs. Profiles are parsed one pod at a time, and what is
+// read from a pod is less than its profiles are.
+func (c *analyzeCmd) report(ctx context.Context, s streams, inputs []string, given []rate) (*analysis.Result, error) {
+	rates, err := rateMap(given)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := gather(inputs, s.in, c.MaxRaw)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.pullAll(ctx, s.err, pods); err != nil {
+		return nil, err
+	}
+	distinguish(pods)
+	var lerr error
+	var left []string
+	seq := iter.Seq[analysis.PodProfiles](func(yield func(analysis.PodProfiles) bool) {
+		for _, p := range pods {
+			pp, no, err := p.load(c.MaxRaw)
+			left = append(left, no...)
+			if err != nil {
+				lerr = err
+				return
+			}
+			for _, x := range pp {
+				if !yield(x) {
+					return
+				}
+			}
+		}
+	})
+	res, err := analysis.AnalyzeSeq(seq, analysis.Options{
+		Service: c.Service, AppPrefixes: c.AppPrefix, Thresholds: c.thresholds(), Rates: rates, Keys: keyMap(c.Keys), Hold: c.Hold,
+	})
+	for _, l := range left {
+		fmt.Fprintf(s.err, "profbot: left out: %s\n", l)
+	}
+	switch {
+	case lerr != nil:
+		return nil, lerr
+	case errors.Is(err, analysis.ErrNoCPU):
+		return nil, errors.New("there is no profile to analyse")
+	case err != nil:
+		return nil, err
+	}
+	for _, r := range given {
+		if !slices.ContainsFunc(res.Report.Endpoints, func(e analysis.Endpoint) bool { return e.Name == r.endpoint }) {
+			fmt.Fprintf(s.err, "profbot: --rate: no endpoint %q in the profiles\n", r.endpoint)
+		}
+	}
+	return res, nil
+}
+
+// write puts out what was asked for.
+func (c *analyzeCmd) write(s streams, res *analysis.Result) error {
+	tree := res.Tree
 	opt := flame.Options{Title: res.Report.Headline(), Subtitle: subtitle(res.Report)}
 	for _, e := range res.Report.Flagged() {
 		opt.Highlight = append(opt.Highlight, e.Name)
 	}
+	if c.Zoom != "" {
+		var err error
+		if tree, err = zoomed(res.Tree, c.Zoom); err != nil {
+			return err
+		}
+		opt.Subtitle = c.Zoom + " alone, " + opt.Subtitle
+	}
+	if (c.PNG != "" || c.HTML != "") && res.Report.Samples == 0 {
+		return errors.New("no flame graph: there are no CPU samples to draw")
+	}
+	stdout := false
 	for _, out := range []struct {
 		name  string
 		write func(io.Writer) error
 	}{
-		{c.PNG, func(w io.Writer) error { return flame.PNG(w, res.Tree, opt) }},
-		{c.HTML, func(w io.Writer) error { return flame.HTML(w, res.Tree, opt) }},
+		{c.PNG, func(w io.Writer) error { return flame.PNG(w, tree, opt) }},
+		{c.HTML, func(w io.Writer) error { return flame.HTML(w, tree, opt) }},
 		{c.JSON, func(w io.Writer) error {
 			enc := json.NewEncoder(w)
 			enc.SetIndent("", "  ")
@@ -89,11 +189,35 @@ func (c *analyzeCmd) Run(ctx context.Context, s streams) error {
 		if err := writeOutput(out.name, s.out, out.write); err != nil {
 			return err
 		}
+		stdout = stdout || out.name == "-"
 	}
-	if toStdout > 0 {
+	if stdout {
 		return nil // the text would spoil it
 	}
-	return analysis.WriteText(s.out, res.Report)
+	if err := analysis.WriteText(s.out, res.Report); err != nil || res.Report.Diff == nil {
+		return err
+	}
+	fmt.Fprintln(s.out)
+	return analysis.WriteDiff(s.out, res.Report.Diff)
+}
+
+// verdict holds the report against the --fail-on conditions.
+func (c *analyzeCmd) verdict(s streams, r *analysis.Report) error {
+	failed := false
+	for _, f := range c.FailOn {
+		why, unseen := f.broken(r, c.thresholds())
+		switch {
+		case why != "":
+			failed = true
+			fmt.Fprintf(s.err, "profbot: --fail-on %s: %s\n", f.text, why)
+		case unseen:
+			fmt.Fprintf(s.err, "profbot: --fail-on %s: no endpoint %q in the profiles, so it holds\n", f.text, f.endpoint)
+		}
+	}
+	if failed {
+		return &exitError{code: exitBroken}
+	}
+	return nil
 }
 
 // subtitle says under a picture's title what was read: service, pods or files,
@@ -117,32 +241,6 @@ func subtitle(r *analysis.Report) string {
 	return strings.Join(append(parts, fmt.Sprintf("%d samples", r.Samples)), ", ")
 }
 
-// distinguish gives pods of the same name different ones: files their path as
-// it was given, and what is then still the same a number.
-func distinguish(pods []analysis.PodProfiles, inputs []string) {
-	count := func() map[string]int {
-		n := map[string]int{}
-		for _, p := range pods {
-			n[p.Pod]++
-		}
-		return n
-	}
-	same := count()
-	for i := range pods {
-		if same[pods[i].Pod] > 1 && !isURL(inputs[i]) {
-			pods[i].Pod = inputs[i]
-		}
-	}
-	same = count()
-	nth := map[string]int{}
-	for i := range pods {
-		if name := pods[i].Pod; same[name] > 1 {
-			nth[name]++
-			pods[i].Pod = fmt.Sprintf("%s (%d)", name, nth[name])
-		}
-	}
-}
-
 // writeOutput writes to the named file; "" writes nothing and "-" writes to
 // stdout. What cannot be made leaves the file alone.
 func writeOutput(name string, stdout io.Writer, write func(io.Writer) error) error {
@@ -158,74 +256,4 @@ func writeOutput(name string, stdout io.Writer, write func(io.Writer) error) err
 		return err
 	}
 	return os.WriteFile(name, b.Bytes(), 0o644)
-}
-
-// load reads one input: a file, standard input, or a running process.
-func (c *analyzeCmd) load(ctx context.Context, s streams, in string) (analysis.PodProfiles, error) {
-	if isURL(in) {
-		return c.pull(ctx, s, in)
-	}
-	var data []byte
-	var err error
-	if in == "-" {
-		data, err = io.ReadAll(io.LimitReader(s.in, c.MaxRaw+1)) // Parse refuses the byte over the limit
-	} else {
-		if data, err = readFile(in, c.MaxRaw); err != nil {
-			err = openFault(in, err)
-		}
-	}
-	if err != nil {
-		return analysis.PodProfiles{}, err
-	}
-	p, err := parseCPU(data, c.MaxRaw)
-	if err != nil {
-		return analysis.PodProfiles{}, fmt.Errorf("%s: %w", in, err)
-	}
-	return analysis.PodProfiles{Pod: filepath.Base(in), CPU: p}, nil
-}
-
-func readFile(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, limit+1))
-}
-
-// pull takes what profbot itself would take from a pod: allocs, CPU, allocs.
-// The allocs snapshots only sharpen the report, so their failure is a remark
-// on a report that there is; without one the CPU profile's reason says enough.
-func (c *analyzeCmd) pull(ctx context.Context, s streams, addr string) (analysis.PodProfiles, error) {
-	target, window, err := targetOf(addr, c.Window)
-	if err != nil {
-		return analysis.PodProfiles{}, err
-	}
-	col, err := collector.New(collector.Options{MaxRawBytes: c.MaxRaw})
-	if err != nil {
-		return analysis.PodProfiles{}, err
-	}
-	get := func(kind incident.Kind) (*profile.Profile, error) {
-		got, err := col.Pull(ctx, target, kind, window)
-		if err != nil {
-			return nil, err
-		}
-		return profile.Parse(got.Data, c.MaxRaw)
-	}
-	pod := analysis.PodProfiles{Pod: target.Pod}
-	var noAllocs error
-	if pod.AllocsBefore, noAllocs = get(incident.KindAllocsBefore); noAllocs == nil {
-		fmt.Fprintf(s.err, "profbot: sampling %s for %s\n", target.Pod, window)
-	}
-	if pod.CPU, err = get(incident.KindCPU); err != nil {
-		return pod, fmt.Errorf("%s: %w", target.Pod, err)
-	}
-	if noAllocs != nil {
-		fmt.Fprintf(s.err, "profbot: %s: no allocs profile: %v\n", target.Pod, noAllocs)
-	} else {
-		if pod.AllocsAfter, err = get(incident.KindAllocsAfter); err != nil {
-			fmt.Fprintf(s.err, "profbot: %s: no second allocs profile: %v\n", target.Pod, err)
-		}
-	}
-	return pod, nil
 }

@@ -23,8 +23,8 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
-			for name, kind := range map[string]string{"cpu.pb.gz": "cpu", "allocs.pb.gz": "allocs0"} {
-				data, err := os.ReadFile("../../internal/analysis/testdata/corpus/only-live-std." + kind + ".pb.gz")
+			for name, of := range map[string]string{"cpu.pb.gz": "only-live-std.cpu", "allocs.pb.gz": "only-live-std.allocs0", "other.pb.gz": "router-std.cpu"} {
+				data, err := os.ReadFile("../../internal/analysis/testdata/corpus/" + of + ".pb.gz")
 				if err != nil {
 					return err
 				}

@@ -11,8 +11,9 @@ import (
 	"github.com/profbot/profbot/internal/profile"
 )
 
-// PodProfiles are the profiles of one pod. CPU is required; the others sharpen
-// the report and may be nil. Of a control pod only CPU is read.
+// PodProfiles are the profiles of one pod. Any may be nil: without CPU the
+// report has findings and no endpoints, and the others sharpen it. Of a
+// control pod only CPU is read.
 type PodProfiles struct {
 	Pod     string
 	Control bool // a cool pod to compare with: not part of the shares
@@ -21,6 +22,16 @@ type PodProfiles struct {
 	// before and after the CPU profile; they are subtracted here.
 	AllocsBefore, AllocsAfter *profile.Profile
 	Goroutine                 *profile.Profile
+	// HeapBefore and HeapAfter are snapshots of the live heap; HeapAfter alone
+	// shows what lives, both show what grows. Allocs profiles hold a heap too
+	// and may stand here.
+	HeapBefore, HeapAfter *profile.Profile
+	// Mutex and Block are profiles of waiting. With MutexBefore or BlockBefore
+	// they are cumulative and subtracted; alone they are taken for a
+	// difference if they carry a duration, else for all since the process
+	// began.
+	MutexBefore, Mutex *profile.Profile
+	BlockBefore, Block *profile.Profile
 }
 
 // Options tune an analysis. The zero value is right for most services.
@@ -33,6 +44,15 @@ type Options struct {
 	// Routes names handlers: the end of a handler's full name, such as
 	// "(*API).LiveList", to what people call it, such as "GET /live/list".
 	Routes map[string]string
+	// Rates are the requests a second of endpoints, by name, all pods that are
+	// not controls together; Keys are how many keys they spread over. Both
+	// narrow [Endpoint.Gain]; nil means that they are not known. The name "*"
+	// in Keys stands for every endpoint.
+	Rates map[string]float64
+	Keys  map[string]int
+	// Hold is how long a shared value would be kept, for [Gain.Hold]. 0 means
+	// 100 ms.
+	Hold time.Duration
 }
 
 // Result is a report with what a flame graph draws.
@@ -42,7 +62,8 @@ type Result struct {
 	Control *Tree // CPU of the control pods; nil without one
 }
 
-// ErrNoCPU says that no hot pod has a CPU profile.
+// ErrNoCPU says that no hot pod has a CPU profile, nor any other that says
+// something alone.
 var ErrNoCPU = errors.New("no CPU profile to analyse")
 
 // Analyze is [AnalyzeSeq] of a list.
@@ -55,17 +76,21 @@ func Analyze(pods []PodProfiles, opt Options) (*Result, error) {
 //
 // Pods whose CPU profile is missing or empty are
 // left out with a note, and so are control pods whose CPU profile is none. It
-// fails when no hot pod has a CPU profile ([ErrNoCPU]), or when what is given
-// as one is none.
+// fails when there is no profile of a hot pod to say anything from
+// ([ErrNoCPU]), or when what is given as a CPU profile is none.
 func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
-	opt.Thresholds = opt.Thresholds.withDefaults()
+	opt.Thresholds = opt.Thresholds.WithDefaults()
 	t := newPaths()
 	rep := &Report{Version: ReportVersion, Service: opt.Service}
 
-	var cpu, control, allocs, goroutines []stack
+	var cpu, control, allocs []stack
+	x := extras{t: t}
 	type run struct{ from, to int } // of a pod's stacks
 	var runs []run
 	for p := range pods {
+		if err := x.read(p); err != nil {
+			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: %v", p.Pod, err))
+		}
 		if p.CPU == nil {
 			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: no CPU profile", p.Pod))
 			continue
@@ -100,21 +125,17 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 		rep.CPU += pod.CPU
 		rep.Window = max(rep.Window, pod.Window)
 		more, err := allocStacks(t, p.AllocsBefore, p.AllocsAfter)
-		if err == nil {
-			allocs = append(allocs, more...)
-			more, err = t.read(p.Goroutine, first)
-			goroutines = append(goroutines, more...)
-		}
 		if err != nil {
 			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: %v", p.Pod, err))
 		}
+		allocs = append(allocs, more...)
 	}
-	if !slices.ContainsFunc(rep.Pods, func(p Pod) bool { return !p.Control }) {
+	if !slices.ContainsFunc(rep.Pods, func(p Pod) bool { return !p.Control }) && !x.any() {
 		return nil, ErrNoCPU
 	}
-	classifyAll(t, [][]stack{cpu, control}, opt.AppPrefixes)
+	classifyAll(t, x.weighing(cpu, control), opt.AppPrefixes)
 
-	a := attribute(t, cpu, opt.Routes, allocs, goroutines)
+	a := attribute(t, cpu, opt.Routes, allocs, x.goroutines)
 	if len(control) > 0 {
 		attribute(t, control, opt.Routes)
 	}
@@ -126,21 +147,24 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 		c.add(&cpu[i], fs)
 	}
 	c.gc(allocs)
-	c.inside(t, goroutines)
+	c.inside(t, x.goroutines)
 	c.finish(opt.Thresholds)
+	perPod := make([][]stack, len(rep.Pods))
 	for i := range rep.Pods {
 		stacks := cpu
 		if rep.Pods[i].Control {
 			stacks = control
 		}
+		perPod[i] = stacks[runs[i].from:runs[i].to]
 		var n int64
-		for _, s := range stacks[runs[i].from:runs[i].to] {
+		for _, s := range perPod[i] {
 			if s.work.dir == decode && !s.work.io {
 				n += s.value
 			}
 		}
 		rep.Pods[i].Decode = share(n, rep.Pods[i].Samples)
 	}
+	x.finish(rep, opt, cpu, allocs, perPod)
 	if a.labels == "" && len(rep.Endpoints) > 0 {
 		rep.Notes = append(rep.Notes, "Endpoints are told from stacks: profiler labels would name the routes.")
 	}
@@ -189,9 +213,6 @@ func cpuStacks(t *paths, p *profile.Profile) ([]stack, time.Duration, error) {
 	})
 	return stacks, time.Duration(total), err
 }
-
-// first is the first value of a sample.
-func first(s *profile.Sample) (int64, error) { return s.Values[0], nil }
 
 // allocStacks reads the bytes allocated between two cumulative profiles, or
 // since the start of the process when there is only one.

@@ -181,7 +181,9 @@ func TestIdleProcess(t *testing.T) {
 
 // made builds a CPU profile of one sample per stack; frames are root first,
 // "name:line", optionally "name:line@file".
-func made(stacks map[string]int64) *profile.Profile {
+func made(stacks map[string]int64) *profile.Profile { return ours(madeOf(stacks)) }
+
+func madeOf(stacks map[string]int64) *gprofile.Profile {
 	p := &gprofile.Profile{
 		SampleType: []*gprofile.ValueType{{Type: "samples", Unit: "count"}, {Type: "cpu", Unit: "nanoseconds"}},
 		PeriodType: &gprofile.ValueType{Type: "cpu", Unit: "nanoseconds"}, Period: 1e7, DurationNanos: int64(10 * time.Second),
@@ -208,7 +210,7 @@ func made(stacks map[string]int64) *profile.Profile {
 		}
 		p.Sample = append(p.Sample, s)
 	}
-	return ours(p)
+	return p
 }
 
 // ours is a profile as the analysis reads it.

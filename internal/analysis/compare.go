@@ -21,8 +21,8 @@ type Comparison struct {
 type Change struct {
 	Name string `json:"name"`
 	Rule Rule   `json:"rule"` // what it was flagged for
-	// Before and After are the work that it was flagged for (decoding or
-	// encoding), as shares of the endpoint.
+	// Before and After are the work that it was flagged for (decoding,
+	// encoding or compression), as shares of the endpoint.
 	Before Share `json:"before"`
 	After  Share `json:"after"`
 	// WorkBefore and WorkAfter are the same work as shares of the process.
@@ -61,17 +61,23 @@ const minCompared = 12
 // that is gone is the question that a fix asks.
 func Compare(before, after *Report, th Thresholds) Comparison {
 	var c Comparison
-	now := map[string]Endpoint{}
-	for _, e := range after.Endpoints {
-		now[e.Name] = e
+	now := map[string]Endpoint{} // by the earlier name
+	for _, p := range matchEndpoints(before.Endpoints, after.Endpoints) {
+		if len(p.wasNames) == 1 && len(p.names) == 1 {
+			for _, e := range after.Endpoints {
+				if e.Name == p.names[0] {
+					now[p.wasNames[0]] = e
+				}
+			}
+		}
 	}
-	th = th.withDefaults()
+	th = th.WithDefaults()
 	for _, was := range before.Flagged() {
 		is := now[was.Name]
-		ch := Change{Name: was.Name, Rule: was.Verdict.Rule, Before: was.Decode, After: is.Decode, CPUBefore: was.Share, CPUAfter: is.Share}
-		if was.Verdict.Rule == RuleEncode {
-			ch.Before, ch.After = was.Encode, is.Encode
-		}
+		ch := Change{Name: was.Name, Rule: was.Verdict.Rule, CPUBefore: was.Share, CPUAfter: is.Share}
+		ch.Before, _, _ = was.Work()
+		is.Verdict.Rule = was.Verdict.Rule // the same work, whatever is said of it now
+		ch.After, _, _ = is.Work()
 		ch.WorkBefore, ch.WorkAfter = share(ch.Before.Samples, before.Samples), share(ch.After.Samples, after.Samples)
 		ch.Outcome = outcome(ch, th)
 		c.Endpoints = append(c.Endpoints, ch)
@@ -80,6 +86,10 @@ func Compare(before, after *Report, th Thresholds) Comparison {
 }
 
 func outcome(ch Change, th Thresholds) Outcome {
+	limit := th.Dominated
+	if ch.Rule == RuleCompress {
+		limit = th.Compress
+	}
 	z := twoProportions(ch.Before, ch.After)
 	switch {
 	case ch.After.Of == 0:
@@ -88,7 +98,7 @@ func outcome(ch Change, th Thresholds) Outcome {
 		return OutcomeFixed
 	case ch.After.Of < minCompared:
 		return OutcomeFew
-	case z >= z95 && ch.After.High < th.Dominated:
+	case z >= z95 && ch.After.High < limit:
 		return OutcomeFixed
 	case z >= z95:
 		return OutcomeBetter

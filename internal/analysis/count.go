@@ -173,7 +173,7 @@ func (c *counts) finish(th Thresholds) {
 			Name: e.name, How: e.how, Share: share(n.total, r.Samples),
 			Decode: share(n.decode, n.total), Encode: share(n.encode, n.total), Compress: share(n.compress, n.total),
 			IO: share(n.io, n.total), Alloc: share(n.alloc, n.total),
-			BackgroundGC: n.gcShare, DecodeGC: n.gcDecode,
+			BackgroundGC: n.gcShare, DecodeGC: n.gcDecode, Inside: n.inside,
 		}
 		if f := e.heaviest(); f != nil {
 			out.Handler, out.File, out.Line = f.name, f.file, f.line
@@ -182,7 +182,7 @@ func (c *counts) finish(th Thresholds) {
 			}
 		}
 		out.Codecs, out.Sources = n.codecList(), n.sourceList()
-		out.Verdict = judge(out, n.inside, th)
+		out.Verdict = judge(out, th)
 		r.Endpoints = append(r.Endpoints, out)
 	}
 	slices.SortFunc(r.Endpoints, func(a, b Endpoint) int {

@@ -109,7 +109,7 @@ func (a *attribution) assign(s *stack) {
 		f := a.t.at(h)
 		name := a.nameOf(f.fn, f.line)
 		if f.fn.origin != originApp {
-			name = pretty(baseOf(f.fn))
+			name = pretty(makerOf(f.fn))
 		}
 		a.put(s, "stack "+f.fn.name, name, "stack", index(h), f)
 	case pl.spine != 0 && a.t.at(pl.spine).fn.origin == originApp && pl.glue == 0:
@@ -177,13 +177,13 @@ func (a *attribution) middleware(s *stack, n uint32) {
 	f := a.t.at(n)
 	name := "(middleware) " + pretty(f.fn)
 	if f.fn.origin != originApp {
-		name = "(middleware) " + pretty(baseOf(f.fn))
+		name = "(middleware) " + pretty(makerOf(f.fn))
 	}
 	a.put(s, name, name, "middleware", min(s.handler, int32(a.sp.places[n].depth)-1), f)
 }
 
-// baseOf is the function that made a closure.
-func baseOf(f *fn) *fn {
+// makerOf is the function that made a closure.
+func makerOf(f *fn) *fn {
 	return &fn{name: f.base, pkg: f.pkg, sym: strings.TrimPrefix(f.base, f.pkg+"."), base: f.base, last: f.last}
 }
 

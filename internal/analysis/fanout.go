@@ -18,8 +18,8 @@ var renders = regexp.MustCompile(`(?i)^(write|render|respond|reply|send|encode|j
 // handlerName matches what people call handlers.
 var handlerName = regexp.MustCompile(`(?i)handler$|^(serve|handle|on|do|cmd|api|get|post|put|delete|list|create|update)_?[A-Z0-9]`)
 
-// site is where a function stands in the source.
-type site struct {
+// position is where a function stands in the source.
+type position struct {
 	file string
 	line int64
 }
@@ -99,14 +99,14 @@ func (sp *spine) fanOut() bool {
 	found := map[*fn]bool{}
 	// An adapter that is inlined where it is used, or generic, leaves several
 	// closures of one place in the source.
-	copies := map[site]int{}
+	copies := map[position]int{}
 	for f := range by {
 		if f.has(isClosure) && f.line > 0 {
-			copies[site{f.file, f.line}]++
+			copies[position{f.file, f.line}]++
 		}
 	}
 	for f, cs := range by {
-		for _, at := range handsOut(f, cs, from, copies[site{f.file, f.line}] > 1) {
+		for _, at := range handsOut(f, cs, from, copies[position{f.file, f.line}] > 1) {
 			if !sp.nextAt[at.frame] || at.via && !sp.viaAt[at.frame] {
 				sp.nextAt[at.frame], sp.outAt[at.frame], sp.onPath[f] = true, true, true
 				learned, found[f] = true, true

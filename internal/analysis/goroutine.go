@@ -156,7 +156,7 @@ func (a *attribution) rest(all [][]stack) {
 				i++
 			}
 			f := fs[i].fn
-			a.put(s, "goroutine "+f.base, "goroutine "+pretty(baseOf(f)), "goroutine", int32(i), fs[i])
+			a.put(s, "goroutine "+f.base, "goroutine "+pretty(makerOf(f)), "goroutine", int32(i), fs[i])
 		case isGC(fs):
 			a.leave(s, otherGC)
 		case root.pkg == "runtime" || root.pkg == "" || len(fs) == 1 && root.origin == originStd || runtimeOnly(fs) && root.origin == originStd && !strings.HasPrefix(root.pkg, "net"):

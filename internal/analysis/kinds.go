@@ -49,21 +49,14 @@ type TreeOptions struct {
 
 // kind is how a profile is recognised and shown.
 type kind struct {
-	name    string
-	sampled string // the sample type that shows the kind
-	usual   string // the one to add up
+	name  string
+	usual string // the sample type to add up
 }
 
-// kinds are in the order in which they are tried: "goroutine" has one sample
-// type only, a heap profile four.
+// kinds are the kinds with what they usually add up, the first that there is.
 var kinds = []kind{
-	{"cpu", "cpu", "samples"},
-	{"heap", "inuse_space", "inuse_space"},
-	{"allocs", "alloc_space", "alloc_space"},
-	{"mutex", "delay", "delay"},
-	{"block", "delay", "delay"},
-	{"goroutine", "goroutine", "goroutine"},
-	{"goroutine", "goroutineleak", "goroutineleak"},
+	{"cpu", "samples"}, {"cpu", "cpu"}, {"heap", "inuse_space"}, {"allocs", "alloc_space"},
+	{"mutex", "delay"}, {"block", "delay"}, {"goroutine", "goroutine"}, {"goroutine", "goroutineleak"},
 }
 
 // units are the words for sample types whose unit is "count".
@@ -121,50 +114,23 @@ func TreeOf(p *profile.Profile, opt TreeOptions) (*Tree, error) {
 	return tree, nil
 }
 
+// kindOf is how a profile is shown: as the kind that was asked for, or else as
+// what it says of itself.
 func kindOf(p *profile.Profile, name string) kind {
-	found := kind{name: "profile"}
-	if n := len(p.SampleTypes); n > 0 {
-		found.usual = p.SampleTypes[n-1].Type // pprof's default
-		found.name = found.usual
-	}
+	is := cmp.Or(name, string(KindOf(p, "")))
 	for _, k := range kinds {
-		if p.TypeIndex(k.sampled) >= 0 {
-			found = k
-			break
-		}
-	}
-	switch {
-	case found.name == "heap" && p.DefaultType == "alloc_space":
-		found = kinds[2]
-	case found.name == "mutex" && !unlocks(p):
-		found.name = "block"
-	case found.name == "cpu" && p.TypeIndex("samples") < 0:
-		found.usual = "cpu"
-	}
-	for _, k := range kinds {
-		if k.name == name && p.TypeIndex(k.usual) >= 0 {
+		if k.name == is && p.TypeIndex(k.usual) >= 0 {
 			return k
 		}
 	}
-	found.name = cmp.Or(name, found.name)
-	return found
-}
-
-var unlocking = regexp.MustCompile(`^(internal/)?sync\.\(\*(RW)?Mutex\)\.R?(unlock|Unlock)|^runtime\.(unlock|_LostContended)`)
-
-// unlocks reports whether a stack ends in the release of a lock.
-func unlocks(p *profile.Profile) bool {
-	for s := range p.Samples(nil) {
-		if len(s.Locations) == 0 {
-			continue
-		}
-		for _, l := range p.Lines(s.Locations[0]) {
-			if l.Function >= 0 && unlocking.MatchString(p.Functions[l.Function].Name) {
-				return true
-			}
+	found := kind{name: cmp.Or(name, "profile")}
+	if n := len(p.SampleTypes); n > 0 {
+		found.usual = p.SampleTypes[n-1].Type // pprof's default
+		if name == "" {
+			found.name = found.usual
 		}
 	}
-	return false
+	return found
 }
 
 // maxUnits is the limit on the sum of a profile's values: trees add them up.
@@ -232,9 +198,9 @@ func unitOf(t profile.ValueType) string {
 	return t.Unit
 }
 
-// waits are functions that everything below is waiting in. None of them calls
+// waitKinds are functions that everything below is waiting in. None of them calls
 // code that is not the runtime's.
-var waits = []struct {
+var waitKinds = []struct {
 	name *regexp.Regexp
 	cat  Category
 }{
@@ -248,7 +214,7 @@ var waits = []struct {
 // "" where the caller does not wait.
 func waiting(n *Node, cat Category) {
 	if cat == "" {
-		for _, w := range waits {
+		for _, w := range waitKinds {
 			if w.name.MatchString(n.Func) {
 				cat = w.cat
 				break

@@ -10,8 +10,8 @@ const ReportVersion = 1
 // the Slack thread, the report page, the terminal and --json all render it,
 // and none of them computes anything of its own.
 type Report struct {
-	Version int    `json:"version"`
-	Service string `json:"service,omitempty"`
+	Version int    `json:"version"`           // [ReportVersion]
+	Service string `json:"service,omitempty"` // as it was asked for
 
 	// Samples is the number of CPU samples of the pods in [Report.Pods] that
 	// are not controls; every share below is a share of these.
@@ -28,35 +28,61 @@ type Report struct {
 	// codec table. They are never counted as decoding or encoding.
 	Suspected []Part `json:"suspected,omitempty"`
 
-	Truncated    Share    `json:"truncated"`    // samples whose stack was cut at the runtime's limit
-	Unattributed Share    `json:"unattributed"` // samples that no rule could place
-	Notes        []string `json:"notes,omitempty"`
+	// GC is what allocation and the collector take, in the background and
+	// wherever else. It lies inside the others.
+	GC Share `json:"gc"`
+
+	// Kinds lists the kinds of profiles that were read: "cpu", "allocs",
+	// "goroutine", "heap", "mutex", "block". Without "cpu" the report is a
+	// partial one: it has findings and no endpoints.
+	Kinds []Kind `json:"kinds,omitempty"`
+	// Findings are what else was found, beside the endpoints' verdicts, the
+	// most severe first.
+	Findings []Finding `json:"findings,omitempty"`
+	// Diff is what changed against another report; nil when none was given.
+	Diff *Diff `json:"diff,omitempty"`
+
+	Truncated    Share    `json:"truncated"`       // samples whose stack was cut at the runtime's limit
+	Unattributed Share    `json:"unattributed"`    // samples that no rule could place
+	Notes        []string `json:"notes,omitempty"` // what the reader must know to trust the numbers, each a sentence
 }
 
 // Pod sums up one pod's part in the report.
 type Pod struct {
-	Name    string        `json:"name"`
+	Name    string        `json:"name"`              // of the pod, or of the file
 	Control bool          `json:"control,omitempty"` // not part of the shares, shown beside them
-	Samples int64         `json:"samples"`
-	CPU     time.Duration `json:"cpu_ns"`
-	Window  time.Duration `json:"window_ns"`
-	Cores   float64       `json:"cores"`  // CPU ÷ Window: cores seen busy during the sample
-	Decode  Share         `json:"decode"` // decoding, all endpoints of this pod
+	Samples int64         `json:"samples"`           // CPU samples of this pod
+	CPU     time.Duration `json:"cpu_ns"`            // CPU time they stand for
+	Window  time.Duration `json:"window_ns"`         // length of its CPU profile, wall clock
+	Cores   float64       `json:"cores"`             // CPU ÷ Window: cores seen busy during the sample
+	Decode  Share         `json:"decode"`            // decoding, all endpoints of this pod
+	// Differs says in what this pod differs significantly from the other pods
+	// that are not controls; nil when it does not, or is the only one.
+	Differs []Difference `json:"differs,omitempty"`
+}
+
+// Difference is one way in which a pod stands out.
+type Difference struct {
+	// What is "decode" for the pod's share of decoding, or the name of an
+	// endpoint for that endpoint's share of the pod's CPU.
+	What   string `json:"what"`
+	Pod    Share  `json:"pod"`    // in this pod
+	Others Share  `json:"others"` // in the other pods together
 }
 
 // Share is a proportion estimated from samples.
 type Share struct {
-	Part    float64 `json:"part"` // 0 to 1; 0 when Of is 0
-	Low     float64 `json:"low"`  // Wilson score interval, 95 %
-	High    float64 `json:"high"`
-	Samples int64   `json:"samples"`
-	Of      int64   `json:"of"` // the samples this is a share of
+	Part    float64 `json:"part"`    // 0 to 1; 0 when Of is 0
+	Low     float64 `json:"low"`     // lower end of the Wilson score interval, 95 %
+	High    float64 `json:"high"`    // upper end of it
+	Samples int64   `json:"samples"` // the samples that Part is made of
+	Of      int64   `json:"of"`      // the samples this is a share of
 }
 
 // Part is one named piece of the whole.
 type Part struct {
-	Name  string `json:"name"`
-	Share Share  `json:"share"`
+	Name  string `json:"name"`  // "(gc) background garbage collection", or a function
+	Share Share  `json:"share"` // of the report's samples
 }
 
 // Endpoint is one handler and what its CPU went to.
@@ -65,8 +91,8 @@ type Endpoint struct {
 	// handler function ("(*API).LiveList").
 	Name    string `json:"name"`
 	Handler string `json:"handler,omitempty"` // full name of the handler function
-	File    string `json:"file,omitempty"`
-	Line    int64  `json:"line,omitempty"`
+	File    string `json:"file,omitempty"`    // where it stands
+	Line    int64  `json:"line,omitempty"`    // where it begins
 	// How says how the samples were attributed: "label:endpoint", "rpc", "stack".
 	How string `json:"how"`
 
@@ -86,19 +112,29 @@ type Endpoint struct {
 	// DecodeGC is the part of [Endpoint.BackgroundGC] that its decoding caused.
 	DecodeGC float64 `json:"decode_gc"`
 
-	Codecs  []Codec  `json:"codecs,omitempty"`
-	Sources []Source `json:"sources,omitempty"`
-	Verdict Verdict  `json:"verdict"`
+	// Inside is how many goroutines were inside the endpoint's handler at one
+	// moment, all pods; 0 when none was seen or no goroutine profile was given.
+	Inside int64 `json:"inside,omitempty"`
+	// Rate is the requests a second, all pods together, as it was given; 0
+	// when it is not known. CPUPerRequest is the CPU time of one request then.
+	Rate          float64       `json:"requests_per_second,omitempty"`
+	CPUPerRequest time.Duration `json:"cpu_per_request_ns,omitempty"`
+
+	Codecs  []Codec  `json:"codecs,omitempty"`  // by share of the endpoint, largest first
+	Sources []Source `json:"sources,omitempty"` // of the decoded bytes, by share, largest first
+	Verdict Verdict  `json:"verdict"`           // about its decoding, encoding and compression
+	// Gain is what sharing would save; only with the verdict [RuleCacheDecode].
+	Gain *Gain `json:"gain,omitempty"`
 }
 
 // Codec is the use of one codec in one direction by one endpoint.
 type Codec struct {
-	Name      string    `json:"name"` // "encoding/json"
-	Direction Direction `json:"direction"`
-	Share     Share     `json:"share"` // of the endpoint
-	Entry     string    `json:"entry"` // outermost codec function most often seen: "encoding/json.Unmarshal"
-	// Caller is the application function that calls the entry, with the line
-	// of the call: the place to wrap.
+	Name      string    `json:"name"`      // "encoding/json"
+	Direction Direction `json:"direction"` // which way it was used
+	Share     Share     `json:"share"`     // of the endpoint
+	Entry     string    `json:"entry"`     // outermost codec function most often seen: "encoding/json.Unmarshal"
+	// Caller is the application function that calls the entry, CallerFile and
+	// CallerLine the line of the call: the place to wrap.
 	Caller     string `json:"caller,omitempty"`
 	CallerFile string `json:"caller_file,omitempty"`
 	CallerLine int64  `json:"caller_line,omitempty"`
@@ -109,10 +145,10 @@ type Direction string
 
 // Directions.
 const (
-	Decode     Direction = "decode"
-	Encode     Direction = "encode"
-	Compress   Direction = "compress"
-	Decompress Direction = "decompress"
+	Decode     Direction = "decode"     // bytes to values
+	Encode     Direction = "encode"     // values to bytes
+	Compress   Direction = "compress"   // fewer bytes
+	Decompress Direction = "decompress" // and back
 )
 
 // SourceKind says where decoded bytes came from.
@@ -120,17 +156,17 @@ type SourceKind string
 
 // Kinds of sources.
 const (
-	SourceCache   SourceKind = "cache"
-	SourceDB      SourceKind = "database"
-	SourceQueue   SourceKind = "queue"
-	SourceRequest SourceKind = "request body"
-	SourceReply   SourceKind = "rpc or http reply"
-	SourceUnknown SourceKind = "unknown"
+	SourceCache   SourceKind = "cache"             // a byte store such as Redis or freecache
+	SourceDB      SourceKind = "database"          // a database, embedded or not
+	SourceQueue   SourceKind = "queue"             // a message queue
+	SourceRequest SourceKind = "request body"      // the caller's own bytes
+	SourceReply   SourceKind = "rpc or http reply" // another service's answer
+	SourceUnknown SourceKind = "unknown"           // no rule told
 )
 
 // Source is where one part of an endpoint's decoded bytes came from.
 type Source struct {
-	Kind SourceKind `json:"kind"`
+	Kind SourceKind `json:"kind"`          // what kind of place
 	Via  string     `json:"via,omitempty"` // "freecache", "go-redis", "freecache + go-redis", "net/http"
 	// Evidence names the rule that found it: "ancestor", "reader", "sibling", "name".
 	Evidence string `json:"evidence,omitempty"`
@@ -150,6 +186,8 @@ const (
 	RuleDecode Rule = "decode"
 	// RuleEncode: encoding dominates.
 	RuleEncode Rule = "encode"
+	// RuleCompress: compression or decompression dominates.
+	RuleCompress Rule = "compress"
 	// RuleFewSamples: too few samples to say.
 	RuleFewSamples Rule = "too-few-samples"
 	// RuleNone: nothing here is dominated by serialization.
@@ -158,25 +196,11 @@ const (
 
 // Verdict is the conclusion about one endpoint.
 type Verdict struct {
-	Rule    Rule   `json:"rule"`
+	Rule    Rule   `json:"rule"`    // which rule concluded it
 	Flagged bool   `json:"flagged"` // true for the rules that ask someone to change code
 	Title   string `json:"title"`   // a few words: "decodes cached bytes again and again"
 	Why     string `json:"why"`     // the rule with its numbers, one sentence
 	Next    string `json:"next"`    // one next step, with the function and line; "" when there is none
-}
-
-// Thresholds are the limits of the verdict rules. The zero value of a field
-// means its default.
-type Thresholds struct {
-	// MinShare: an endpoint below this share of the process's CPU gets no
-	// verdict that asks for work. Default 0.05.
-	MinShare float64
-	// MinSamples: an endpoint with fewer samples gets [RuleFewSamples].
-	// Default 100.
-	MinSamples int64
-	// Dominated: the lower end of the interval at which a kind of work
-	// dominates an endpoint. Default 0.25.
-	Dominated float64
 }
 
 // Category is what a frame, or a sample, is spent on. It decides the colour

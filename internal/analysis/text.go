@@ -24,14 +24,21 @@ func (r *Report) Flagged() []Endpoint {
 // of a picture.
 func (r *Report) Headline() string {
 	flagged := r.Flagged()
+	problems := r.Problems()
 	switch {
+	case r.partial():
+		return r.partialHeadline(problems)
 	case r.Samples == 0:
 		return "The process was idle: the CPU profile has no samples"
 	case len(flagged) == 1:
 		e := flagged[0]
-		s, doing := e.Decode, "decodes "+what(e)
-		if e.Verdict.Rule == RuleEncode {
-			s, doing = e.Encode, "encodes replies"
+		s, _, _ := e.Work()
+		doing := "decodes " + what(e)
+		switch e.Verdict.Rule {
+		case RuleEncode:
+			doing = "encodes replies"
+		case RuleCompress:
+			doing = "is compression"
 		}
 		return fmt.Sprintf("%s: %s of its CPU %s (%s-%s, n=%s)", e.Name, percent(s.Part), doing, bare(s.Low), percent(s.High), thousands(s.Of))
 	case len(flagged) > 1:
@@ -41,6 +48,8 @@ func (r *Report) Headline() string {
 			line += fmt.Sprintf(", %d more endpoints flagged", n)
 		}
 		return line
+	case len(problems) > 0:
+		return problems[0].headline()
 	case len(r.Endpoints) == 0:
 		return fmt.Sprintf("No endpoint found; the largest part is %s", largestOther(r))
 	}
@@ -55,19 +64,21 @@ func (r *Report) Headline() string {
 }
 
 func worst(e Endpoint) Share {
-	if e.Verdict.Rule == RuleEncode {
-		return e.Encode
-	}
-	return e.Decode
+	s, _, _ := e.Work()
+	return s
 }
 
-func doing(es ...Endpoint) string {
-	for _, e := range es {
-		if e.Verdict.Rule == RuleEncode {
-			return "decoding and encoding"
-		}
+// doing names the work of two endpoints in one word or two.
+func doing(a, b Endpoint) string {
+	_, x, _ := a.Work()
+	_, y, _ := b.Work()
+	switch {
+	case x == y && a.Verdict.Rule == RuleCacheDecode && b.Verdict.Rule == RuleCacheDecode:
+		return "decoding " + what(a)
+	case x == y:
+		return x
 	}
-	return "decoding " + what(es[0])
+	return x + " and " + y
 }
 
 // what says what an endpoint decodes: "cached JSON".
@@ -158,6 +169,29 @@ func WriteText(w io.Writer, r *Report) error {
 		fmt.Fprintf(w, "%s: %s samples, %s of CPU in %s (%.2f cores), decoding %s%s\n", cmp.Or(p.Name, "profile"), thousands(p.Samples),
 			p.CPU.Round(10*time.Millisecond), p.Window.Round(100*time.Millisecond), p.Cores, p.Decode, role)
 	}
+	if len(r.Pods) > 0 {
+		if err := writeEndpoints(w, r); err != nil {
+			return err
+		}
+	}
+	writeFindings(w, r)
+	if len(r.Suspected) > 0 {
+		fmt.Fprintln(w, "\nThese sound like codecs and are not in the table, so they were not counted:")
+		for _, p := range r.Suspected {
+			fmt.Fprintf(w, "  %s  %s\n", percent(p.Share.Part), p.Name)
+		}
+	}
+	if r.Truncated.Samples > 0 {
+		fmt.Fprintf(w, "\n%s of the samples have stacks that the runtime cut off.\n", percent(r.Truncated.Part))
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "\nNote: %s\n", n)
+	}
+	return nil
+}
+
+// writeEndpoints writes the table.
+func writeEndpoints(w io.Writer, r *Report) error {
 	fmt.Fprintln(w)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "ENDPOINT\tCPU\tDECODE\tENCODE\tI/O\tSAMPLES\tBYTES FROM\tVERDICT")
@@ -174,25 +208,7 @@ func WriteText(w io.Writer, r *Report) error {
 			fmt.Fprintf(tw, "%s\t%s\t\t\t\t%s\t\t\n", p.Name, percent(p.Share.Part), thousands(p.Share.Samples))
 		}
 	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	for _, e := range r.Flagged() {
-		fmt.Fprintf(w, "\n%s %s\n  %s\n  %s\n", e.Name, e.Verdict.Title, e.Verdict.Why, e.Verdict.Next)
-	}
-	if len(r.Suspected) > 0 {
-		fmt.Fprintln(w, "\nThese sound like codecs and are not in the table, so they were not counted:")
-		for _, p := range r.Suspected {
-			fmt.Fprintf(w, "  %s  %s\n", percent(p.Share.Part), p.Name)
-		}
-	}
-	if r.Truncated.Samples > 0 {
-		fmt.Fprintf(w, "\n%s of the samples have stacks that the runtime cut off.\n", percent(r.Truncated.Part))
-	}
-	for _, n := range r.Notes {
-		fmt.Fprintf(w, "\nNote: %s\n", n)
-	}
-	return nil
+	return tw.Flush()
 }
 
 // BytesFrom says in a few words where the decoded bytes came from: "cache

@@ -7,14 +7,6 @@ import (
 	"strings"
 )
 
-// withDefaults fills the zero fields.
-func (t Thresholds) withDefaults() Thresholds {
-	t.MinShare = cmp.Or(t.MinShare, 0.05)
-	t.MinSamples = cmp.Or(t.MinSamples, 100)
-	t.Dominated = cmp.Or(t.Dominated, 0.25)
-	return t
-}
-
 // sharable sums the decode samples whose bytes concurrent callers could have
 // had decoded for them once: those that come out of a store or a reply, and
 // not out of each caller's own request.
@@ -34,7 +26,7 @@ func sharable(e Endpoint) (n int64, via []string) {
 // judge applies the rules to one endpoint. A kind of work dominates when the
 // lower end of its interval reaches the threshold, so that a lucky sample
 // flags nobody.
-func judge(e Endpoint, inside int64, th Thresholds) Verdict {
+func judge(e Endpoint, th Thresholds) Verdict {
 	switch {
 	case e.Share.Part < th.MinShare:
 		return Verdict{
@@ -48,17 +40,20 @@ func judge(e Endpoint, inside int64, th Thresholds) Verdict {
 			Next: "Profile longer, or more pods.",
 		}
 	case e.Decode.Low >= th.Dominated:
-		return judgeDecode(e, inside, th)
+		return judgeDecode(e, th)
 	case e.Encode.Low >= th.Dominated:
 		return judgeEncode(e, th)
+	case e.Compress.Low >= th.Compress:
+		return judgeCompress(e, th)
 	}
 	return Verdict{
 		Rule: RuleNone, Title: "not dominated by decoding or encoding",
-		Why: fmt.Sprintf("Decoding is %s and encoding %s of its CPU; the rule asks for a lower bound of %s.", e.Decode, e.Encode, percent(th.Dominated)),
+		Why:  fmt.Sprintf("Decoding is %s and encoding %s of its CPU; the rule asks for a lower bound of %s.", e.Decode, e.Encode, percent(th.Dominated)),
+		Next: undecided(e, th),
 	}
 }
 
-func judgeDecode(e Endpoint, inside int64, th Thresholds) Verdict {
+func judgeDecode(e Endpoint, th Thresholds) Verdict {
 	c, _ := e.codec(Decode)
 	spent := fmt.Sprintf("%s of its CPU is %s decoding (%d of %d samples; the rule asks for a lower bound of %s)",
 		e.Decode, c.Name, e.Decode.Samples, e.Decode.Of, percent(th.Dominated))
@@ -96,14 +91,7 @@ func judgeDecode(e Endpoint, inside int64, th Thresholds) Verdict {
 		v.Why += fmt.Sprintf("; the garbage of decoding adds %s of the service's CPU", percent(e.DecodeGC))
 	}
 	v.Why += "."
-	v.Next = fmt.Sprintf("At %s, replace the read and the decode by one Get of sfcache (github.com/profbot/profbot/pkg/sfcache): callers who come together share one load and one decoded value.", where(c))
-	if inside >= 2 {
-		// A flight saves what overlaps: with k callers inside, all of one key,
-		// k-1 of k decodes go.
-		v.Next += fmt.Sprintf(" %d requests were inside it at one moment: sharing in flight alone saves at most %s of the decodes; its hold, which keeps the decoded value for a moment, saves more.", inside, percent(1-1/float64(inside)))
-	} else {
-		v.Next += " Sharing in flight saves what overlaps; its hold, which keeps the decoded value for a moment, saves more."
-	}
+	v.Next = fmt.Sprintf("At %s, replace the read and the decode by one Get of sfcache (github.com/profbot/profbot/pkg/sfcache): callers who come together share one load and one decoded value, and its hold keeps it for those who come next.", where(c))
 	return v
 }
 
@@ -115,6 +103,43 @@ func judgeEncode(e Endpoint, th Thresholds) Verdict {
 			e.Encode, c.Name, e.Encode.Samples, e.Encode.Of, percent(th.Dominated)),
 		Next: fmt.Sprintf("If callers get the same reply, share the encoded bytes at %s; else make the reply smaller or the codec faster.", where(c)),
 	}
+}
+
+func judgeCompress(e Endpoint, th Thresholds) Verdict {
+	c, ok := e.codec(Compress)
+	d, other := e.codec(Decompress)
+	v := Verdict{
+		Rule: RuleCompress, Flagged: true, Title: "compresses again and again",
+		Next: fmt.Sprintf("At %s, keep the compressed bytes where callers get the same reply, or take a faster level or codec; small replies are best left as they are.", where(c)),
+	}
+	if other && (!ok || d.Share.Samples > c.Share.Samples) {
+		c = d
+		v.Title = "decompresses again and again"
+		v.Next = fmt.Sprintf("At %s, keep what was decompressed where callers read the same bytes, or store them in a cheaper codec.", where(c))
+	}
+	v.Why = fmt.Sprintf("%s of its CPU is compression, mostly %s (%d of %d samples; the rule asks for a lower bound of %s).",
+		e.Compress, c.Name, e.Compress.Samples, e.Compress.Of, percent(th.Compress))
+	return v
+}
+
+// Work is the kind of work that the endpoint's verdict is about, in a word
+// ("decoding") and as a share of the endpoint: decoding unless the verdict
+// names another.
+func (e Endpoint) Work() (share Share, doing string, d Direction) {
+	switch e.Verdict.Rule {
+	case RuleEncode:
+		return e.Encode, "encoding", Encode
+	case RuleCompress:
+		d = Compress
+		for _, c := range e.Codecs {
+			if c.Direction == Compress || c.Direction == Decompress {
+				d = c.Direction // they are sorted: the heavier
+				break
+			}
+		}
+		return e.Compress, "compression", d
+	}
+	return e.Decode, "decoding", Decode
 }
 
 // codec is the endpoint's heaviest codec in a direction.

@@ -298,7 +298,7 @@ func policy(cfg *config.Config) pipeline.Policy {
 		Retention:  cfg.Retention,
 		MaxRaw:     cfg.Capture.MaxRawBytes,
 		Metric:     cfg.Datadog.Metric,
-		Thresholds: analysis.Thresholds{MinShare: cfg.Verdict.MinShare, MinSamples: cfg.Verdict.MinSamples, Dominated: cfg.Verdict.Dominated},
+		Thresholds: analysis.Thresholds(cfg.Verdict), // the same fields: the compiler says when they part
 		Service: func(service, env string) (prefixes []string, routes map[string]string) {
 			for _, s := range cfg.Services {
 				if s.Name == service && (env == "" || s.Env == "" || s.Env == env) {

@@ -166,8 +166,8 @@ func pathOf(k incident.Kind) (string, error) {
 		return "profile", nil
 	case incident.KindAllocsBefore, incident.KindAllocsAfter:
 		return "allocs", nil
-	case incident.KindGoroutine:
-		return "goroutine", nil
+	case incident.KindGoroutine, incident.KindHeap, incident.KindMutex, incident.KindBlock:
+		return string(k), nil
 	}
 	return "", &Error{What: incident.OutcomeTargetError, Words: fmt.Sprintf("no way to pull kind %q is known", k)}
 }

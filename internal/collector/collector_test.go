@@ -3,6 +3,7 @@ package collector_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,7 +34,7 @@ func TestPullEveryKind(t *testing.T) {
 	s := pproftest.New()
 	defer s.Close()
 	c := newCollector(t, collector.Options{})
-	for _, k := range incident.CPUPlan {
+	for _, k := range append(slices.Clone(incident.CPUPlan), incident.KindHeap, incident.KindMutex, incident.KindBlock) {
 		p, err := c.Pull(t.Context(), target(s), k, 500*time.Millisecond)
 		if err != nil {
 			t.Fatalf("%s: %v", k, err)
@@ -49,7 +50,7 @@ func TestPullEveryKind(t *testing.T) {
 			t.Errorf("window %s, want half a second rounded up to 1s", p.Window)
 		}
 	}
-	want := []string{"/debug/pprof/allocs", "/debug/pprof/profile?seconds=1", "/debug/pprof/allocs", "/debug/pprof/goroutine"}
+	want := []string{"/debug/pprof/allocs", "/debug/pprof/profile?seconds=1", "/debug/pprof/allocs", "/debug/pprof/goroutine", "/debug/pprof/heap", "/debug/pprof/mutex", "/debug/pprof/block"}
 	if d := cmp.Diff(want, s.Requests()); d != "" {
 		t.Errorf("requests (-want +got):\n%s", d)
 	}

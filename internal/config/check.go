@@ -98,6 +98,13 @@ func (l *loader) check() {
 	between(l, "verdict.min_share", c.Verdict.MinShare, 0.0001, 1)
 	between(l, "verdict.min_samples", c.Verdict.MinSamples, 1, 1_000_000)
 	between(l, "verdict.dominated", c.Verdict.Dominated, 0.01, 1)
+	between(l, "verdict.compress", c.Verdict.Compress, 0.01, 1)
+	between(l, "verdict.gc", c.Verdict.GC, 0.01, 1)
+	between(l, "verdict.regexp_compile", c.Verdict.RegexpCompile, 0.0001, 1)
+	between(l, "verdict.hot", c.Verdict.Hot, 0.01, 1)
+	between(l, "verdict.lock_wait", c.Verdict.LockWait, 0.001, 1_000_000)
+	between(l, "verdict.pile_up", c.Verdict.PileUp, 1, 10_000_000)
+	between(l, "verdict.heap_growth", c.Verdict.HeapGrowth, 0.001, 1000)
 }
 
 func between[T int | int64 | float64 | time.Duration](l *loader, key string, v, low, high T) {

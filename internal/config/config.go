@@ -98,11 +98,19 @@ type Capture struct {
 	MaxRawBytes  int64         `yaml:"max_raw_bytes" doc:"Largest profile accepted, decompressed. Parsed it takes about five times that in memory."`
 }
 
-// Verdict are the limits of the rules.
+// Verdict are the limits of the rules. Where one is of a share, the lower end
+// of the share's 95 % interval has to reach it.
 type Verdict struct {
-	MinShare   float64 `yaml:"min_share" doc:"Endpoints below this share of the CPU are not judged."`
-	MinSamples int64   `yaml:"min_samples" doc:"Endpoints with fewer samples are not judged."`
-	Dominated  float64 `yaml:"dominated" doc:"Decoding dominates when the lower end of its share's interval reaches this."`
+	MinShare      float64 `yaml:"min_share" doc:"Endpoints below this share of the CPU are not judged."`
+	MinSamples    int64   `yaml:"min_samples" doc:"Endpoints with fewer samples are not judged."`
+	Dominated     float64 `yaml:"dominated" doc:"Decoding, or encoding, dominates when the lower end of its share's interval reaches this."`
+	Compress      float64 `yaml:"compress" doc:"The same of compression."`
+	GC            float64 `yaml:"gc" doc:"Allocation and the collector, of the process's CPU."`
+	RegexpCompile float64 `yaml:"regexp_compile" doc:"Compiling regular expressions, of an endpoint's CPU."`
+	Hot           float64 `yaml:"hot" doc:"Matching regular expressions, reflection, formatting, logging or copying, each, of an endpoint's CPU."`
+	LockWait      float64 `yaml:"lock_wait" doc:"Seconds waited for locks in each second of a pod."`
+	PileUp        int64   `yaml:"pile_up" doc:"Goroutines of a pod that wait at one place."`
+	HeapGrowth    float64 `yaml:"heap_growth" doc:"Growth of the live heap between two snapshots, of its size."`
 }
 
 // defaults are the values of keys that nobody sets.
@@ -117,6 +125,9 @@ func defaults() *Config {
 			CPU: 30 * time.Second, Pods: 2, Control: true, CoolDown: 30 * time.Minute, Simultaneous: 4,
 			MaxBytes: 64 << 20, MaxRawBytes: 64 << 20,
 		},
-		Verdict: Verdict{MinShare: 0.05, MinSamples: 100, Dominated: 0.25},
+		Verdict: Verdict{
+			MinShare: 0.05, MinSamples: 100, Dominated: 0.25, Compress: 0.25, GC: 0.25, RegexpCompile: 0.01, Hot: 0.15,
+			LockWait: 0.5, PileUp: 100, HeapGrowth: 0.1,
+		},
 	}
 }

@@ -135,6 +135,13 @@ const (
 	KindGoroutine    Kind = "goroutine"
 )
 
+// Kinds that are pulled only when a person asks for them.
+const (
+	KindHeap  Kind = "heap"
+	KindMutex Kind = "mutex"
+	KindBlock Kind = "block"
+)
+
 // CPUPlan is the order in which one pod's profiles are pulled for a CPU alert.
 var CPUPlan = []Kind{KindAllocsBefore, KindCPU, KindAllocsAfter, KindGoroutine}
 

@@ -80,8 +80,11 @@ func renderComparison(p *page, u Update) (fallback string) {
 	var rows [][]string
 	for _, ch := range c.Endpoints {
 		work := "decoding"
-		if ch.Rule == analysis.RuleEncode {
+		switch ch.Rule {
+		case analysis.RuleEncode:
 			work = "encoding"
+		case analysis.RuleCompress:
+			work = "compression"
 		}
 		rows = append(rows, []string{
 			ch.Name, work, ch.Before.String(), ch.After.String(),

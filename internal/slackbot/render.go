@@ -3,7 +3,6 @@ package slackbot
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/slack-go/slack"
@@ -56,7 +55,7 @@ func headline(u Update) (title, fallback string) {
 		}
 		title = u.Report.Headline()
 		fallback = name + ": " + title
-		if len(u.Report.Flagged()) > 0 {
+		if len(u.Report.Flagged())+len(u.Report.Problems()) > 0 {
 			title = "🔥 " + title
 		}
 		return title, fallback
@@ -119,22 +118,63 @@ func renderVerdict(p *page, u Update, fallback string) string {
 			p.add(small(fmt.Sprintf("and %s in the thread", count(more, "more endpoint"))))
 		}
 	}
-	if e, ok := nextStep(r); ok {
-		p.add(rich(line(strong("Next step for "+clean(e.Name, 120)+":"), words(" "+clean(e.Verdict.Next, maxSentence)))))
-		fallback += ". Next: " + e.Verdict.Next
+	if whose, next, gain := nextStep(r); next != "" {
+		p.add(rich(line(strong("Next step for "+clean(whose, 120)+":"), words(" "+clean(next, maxSentence))), gainLine(gain)))
+		fallback += ". Next: " + next
 	}
+	p.add(rich(alsoLine(r)))
 	p.add(rich(links(u)))
 	return fallback
 }
 
-// nextStep is the endpoint whose next step is worth the channel's attention.
-func nextStep(r *analysis.Report) (analysis.Endpoint, bool) {
-	for _, e := range slices.Concat(r.Flagged(), r.Endpoints) {
+// nextStep is the step that is worth the channel's attention, whose it is, and
+// what it would save; next is "" for none.
+func nextStep(r *analysis.Report) (whose, next string, gain *analysis.Gain) {
+	for _, e := range r.Flagged() {
 		if e.Verdict.Next != "" {
-			return e, true
+			return e.Name, e.Verdict.Next, e.Gain
 		}
 	}
-	return analysis.Endpoint{}, false
+	for _, f := range r.Problems() {
+		return cmp.Or(f.Endpoint, "the process"), f.Next, nil
+	}
+	for _, e := range r.Endpoints {
+		if e.Verdict.Next != "" {
+			return e.Name, e.Verdict.Next, nil
+		}
+	}
+	return "", "", nil
+}
+
+// gainLine says what the next step would save; nil when that is not known.
+func gainLine(g *analysis.Gain) slack.RichTextElement {
+	if g == nil {
+		return nil
+	}
+	return line(strong("Expected gain:"), words(" "+clean(g.String(), maxSentence)))
+}
+
+// maxAlso is how many findings the message in the channel names.
+const maxAlso = 3
+
+// alsoLine names what was found beside the endpoints' verdicts; nil when that
+// is nothing, or the headline says it.
+func alsoLine(r *analysis.Report) slack.RichTextElement {
+	found := r.Problems()
+	if len(r.Flagged()) == 0 && len(found) > 0 {
+		found = found[1:]
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	var parts []string
+	for _, f := range found[:min(len(found), maxAlso)] {
+		parts = append(parts, clean(strings.TrimSpace(f.Endpoint+" "+f.Title), 150))
+	}
+	if more := len(found) - maxAlso; more > 0 {
+		parts = append(parts, fmt.Sprintf("%d more in the thread", more))
+	}
+	return line(strong("Also:"), words(" "+strings.Join(parts, "; ")))
 }
 
 var rootHeadings = []string{"Endpoint", "CPU", "Spent on (95 % interval)", "Samples", "Codec", "Bytes from"}
@@ -142,18 +182,10 @@ var rootHeadings = []string{"Endpoint", "CPU", "Spent on (95 % interval)", "Samp
 func endpointRows(es []analysis.Endpoint) [][]string {
 	rows := make([][]string, 0, len(es))
 	for _, e := range es {
-		s, doing, dir := mainWork(e)
+		s, doing, dir := e.Work()
 		rows = append(rows, []string{e.Name, percent(e.Share.Part), doing + " " + s.String(), thousands(s.Of), codecName(e, dir), e.BytesFrom()})
 	}
 	return rows
-}
-
-// mainWork is what the verdict of an endpoint is about.
-func mainWork(e analysis.Endpoint) (s analysis.Share, doing string, dir analysis.Direction) {
-	if e.Verdict.Rule == analysis.RuleEncode {
-		return e.Encode, "encoding", analysis.Encode
-	}
-	return e.Decode, "decoding", analysis.Decode
 }
 
 // codecName is the endpoint's heaviest codec in a direction; "" for none.

@@ -40,7 +40,7 @@ func RenderDetails(u Update) Message {
 		if e.Verdict.Flagged {
 			verdict = "🔥 " + verdict
 		}
-		_, _, dir := mainWork(e)
+		_, _, dir := e.Work()
 		rows = append(rows, []string{
 			e.Name, percent(e.Share.Part), e.Decode.String(), thousands(e.Share.Samples),
 			percent(e.Encode.Part), codecName(e, dir), e.BytesFrom(), verdict,
@@ -80,8 +80,30 @@ func reasons(p *page, r *analysis.Report) {
 			line(strong(clean(e.Name, 120)), words(" "+clean(e.Verdict.Title, 150))),
 			line(words(clean(e.Verdict.Why, 350))),
 			nextLine(e),
+			gainLine(e.Gain),
 		))
 	}
+	for i, f := range r.Problems() {
+		if i == maxReasons {
+			p.add(small(fmt.Sprintf("and %s in the report", count(len(r.Problems())-i, "more finding"))))
+			break
+		}
+		p.add(rich(
+			line(strong(clean(strings.TrimSpace(f.Endpoint+" "+f.Title), 200))),
+			line(words(clean(f.Why, 350))),
+			list(places(f)...),
+			line(strong("Next:"), words(" "+clean(f.Next, 350))),
+		))
+	}
+}
+
+// places are the heaviest places that a finding rests on.
+func places(f analysis.Finding) []slack.RichTextElement {
+	var out []slack.RichTextElement
+	for _, e := range f.Evidence[:min(len(f.Evidence), 3)] {
+		out = append(out, line(words(clean(e.String(), 200))))
+	}
+	return out
 }
 
 func nextLine(e analysis.Endpoint) slack.RichTextElement {

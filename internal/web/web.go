@@ -99,6 +99,7 @@ func New(opt Options) (*Handler, error) {
 		"utc":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 		"percent": func(f float64) string { return fmt.Sprintf("%.1f %%", 100*f) },
 		"path":    url.PathEscape,
+		"snippet": analysis.Snippet,
 	}).ParseFS(pages, "pages/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse pages: %w", err)

@@ -1,0 +1,65 @@
+package analysis
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// minGrowth is the growth in bytes below which no heap is worth a word.
+const minGrowth = 1 << 20
+
+// growth finds a live heap that grows between two snapshots, by the places
+// that allocated what stays. The runtime samples one object in every 512 kB,
+// so the growth has to be more than the noise of so few: the difference of two
+// Poisson counts, at 95 %.
+func (x *extras) growth(th Thresholds, partial bool) []Finding {
+	h := &x.heap
+	if h.podsAfter == 0 {
+		return nil
+	}
+	after, total := allocSites(x.t, h.after)
+	if h.podsBefore == 0 || h.podsBefore != h.podsAfter {
+		if !partial || total == 0 {
+			return nil
+		}
+		return []Finding{liveHeap(after, total, h.rate)}
+	}
+	before, had := allocSites(x.t, h.before)
+	grown := after.minus(before)
+	rose := total - had
+	n, m := float64(total)/float64(h.rate), float64(had)/float64(h.rate)
+	low := float64(rose) - z95*math.Sqrt(n+m)*float64(h.rate)
+	if had <= 0 || rose < minGrowth || low < th.HeapGrowth*float64(had) {
+		if partial && total > 0 {
+			return []Finding{liveHeap(after, total, h.rate)}
+		}
+		return nil
+	}
+	f := Finding{
+		Rule: RuleHeapGrowth, Severity: SeverityMedium, Title: "the live heap grows",
+		Why: fmt.Sprintf("From %s to %s, %s more (at least %s; the rule asks for a lower bound of %s)", bytesText(had), bytesText(total),
+			percent(float64(rose)/float64(had)), percent(low/float64(had)), percent(th.HeapGrowth)),
+	}
+	if w := h.window / time.Duration(h.podsBefore); w > 0 {
+		f.Why += fmt.Sprintf(" in %s: %s a minute", w.Round(time.Second), bytesText(int64(float64(rose)/w.Minutes())))
+	}
+	f.Why += "."
+	if low >= float64(had) {
+		f.Severity = SeverityHigh // it doubled
+	}
+	sum := grown.sum()
+	f.Evidence = grown.evidence(5, "allocated what stays", "bytes", func(w weighed) Share { return sampledShare(w.value, sum, sum/h.rate) })
+	f.Next = fmt.Sprintf("See who keeps what %s allocates: %s of the growth is from there. A cache that fills looks the same once; take a third snapshot later.", f.Evidence[0].Place(), percent(f.Evidence[0].Share.Part))
+	return []Finding{f}
+}
+
+func liveHeap(sites tally, total, rate int64) Finding {
+	f := Finding{
+		Rule: RuleHeap, Severity: SeverityInfo, Title: "what lives in the heap",
+		Why:      fmt.Sprintf("%s live, allocated at %d places.", bytesText(total), len(sites)),
+		Evidence: sites.evidence(5, "allocated what lives", "bytes", func(w weighed) Share { return sampledShare(w.value, total, total/rate) }),
+	}
+	f.Next = "Give a second heap profile from some minutes later to see what grows."
+	return f
+}

@@ -1,0 +1,167 @@
+package analysis
+
+import (
+	"fmt"
+	"go/format"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// partial reports whether there was no CPU profile.
+func (r *Report) partial() bool { return len(r.Kinds) > 0 && !slices.Contains(r.Kinds, KindCPU) }
+
+func (r *Report) partialHeadline(problems []Finding) string {
+	of := "From " + kindList(r.Kinds) + " alone: "
+	switch {
+	case len(problems) > 0:
+		return of + lower(problems[0].headline())
+	case len(r.Findings) > 0:
+		return of + r.Findings[0].Title
+	}
+	return of + "nothing to report"
+}
+
+// headline is a finding in one line: whose, what, and the heaviest place.
+func (f Finding) headline() string {
+	line := f.Title
+	if f.Endpoint != "" {
+		line = f.Endpoint + " " + f.Title
+	} else if r, n := utf8.DecodeRuneInString(line); n > 0 {
+		line = string(unicode.ToUpper(r)) + line[n:]
+	}
+	if len(f.Evidence) > 0 {
+		line += ", most at " + f.Evidence[0].Place()
+	}
+	return line
+}
+
+// lower begins a sentence's rest with a small letter, unless that is a name's.
+func lower(s string) string {
+	if first, rest, ok := strings.Cut(s, " "); ok && strings.IndexFunc(first[1:], func(r rune) bool { return !unicode.IsLower(r) }) < 0 {
+		return strings.ToLower(first[:1]) + first[1:] + " " + rest
+	}
+	return s
+}
+
+// writeFindings writes the flagged endpoints and the findings, each with its
+// rule, its evidence and one next step.
+func writeFindings(w io.Writer, r *Report) {
+	for _, e := range r.Flagged() {
+		fmt.Fprintf(w, "\n%s %s  [%s]\n  %s\n  Next: %s\n", e.Name, e.Verdict.Title, e.Verdict.Rule, e.Verdict.Why, e.Verdict.Next)
+		if e.Gain == nil {
+			continue
+		}
+		fmt.Fprintf(w, "  Gain: %s\n", e.Gain)
+		for _, a := range e.Gain.Assumes {
+			fmt.Fprintf(w, "    assumed: %s\n", a)
+		}
+		if e.Gain.Narrow != "" {
+			fmt.Fprintf(w, "    %s\n", e.Gain.Narrow)
+		}
+		if s := Snippet(e); s != "" {
+			fmt.Fprintf(w, "\n%s\n", indent(s, "      "))
+		}
+	}
+	for _, e := range r.Endpoints {
+		if !e.Verdict.Flagged && e.Verdict.Next != "" && (e.Verdict.Rule == RuleFewSamples || e.Verdict.Rule == RuleNone) {
+			fmt.Fprintf(w, "\n%s: %s\n  %s %s\n", e.Name, e.Verdict.Title, e.Verdict.Why, e.Verdict.Next)
+			break // the largest; the others need the same
+		}
+	}
+	for _, f := range r.Findings {
+		name := f.Title
+		if f.Endpoint != "" {
+			name = f.Endpoint + " " + f.Title
+		}
+		fmt.Fprintf(w, "\n%s  [%s, %s]\n  %s\n", name, f.Rule, f.Severity, f.Why)
+		for _, e := range f.Evidence {
+			fmt.Fprintf(w, "    %s\n", e)
+		}
+		fmt.Fprintf(w, "  Next: %s\n", f.Next)
+	}
+}
+
+// String says an evidence in one line: "62 % (58-66 %) allocates at
+// (*Repo).load (repo.go:12), 3.2 MB".
+func (e Evidence) String() string {
+	line := fmt.Sprintf("%s %s: %s", e.Share, e.What, e.Place())
+	if e.Via != "" {
+		line += " in " + e.Via
+	}
+	switch e.Unit {
+	case "bytes":
+		line += ", " + bytesText(e.Value)
+	case "nanoseconds":
+		line += fmt.Sprintf(", %.3g s", float64(e.Value)/1e9)
+	case "":
+	default:
+		line += fmt.Sprintf(", %s %s", thousands(e.Value), e.Unit)
+	}
+	return line
+}
+
+func indent(s, by string) string {
+	return by + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n"+by)
+}
+
+// Snippet is Go code that puts sfcache in the place of what a flagged endpoint
+// does now, with the names filled in that the profile tells; "" for another
+// verdict. V stands for the type that is decoded, which no profile tells.
+func Snippet(e Endpoint) string {
+	c, ok := e.codec(Decode)
+	if e.Verdict.Rule != RuleCacheDecode || !ok || c.Caller == "" {
+		return ""
+	}
+	f := newFn(c.Caller, c.CallerFile, 0)
+	name := identifier(f.last)
+	place := path.Base(c.CallerFile) + fmt.Sprintf(":%d", c.CallerLine)
+	_, via := sharable(e)
+	from := strings.Join(via, " and ")
+	if from == "" {
+		from = "the store"
+	}
+	tiers := ""
+	if strings.Contains(from, "freecache") {
+		tiers += "\tLocal: sfcache.Local{Bytes: 64 << 20}, // in place of the freecache that is there\n"
+	}
+	if strings.Contains(from, "redis") || strings.Contains(from, "rueidis") || strings.Contains(from, "radix") {
+		tiers += "\tRemote: sfredis.New(client, sfredis.Options{}), // the client that is there\n\tRaw: true, // the bytes that are there, without sfcache's envelope\n"
+	}
+	codec := ""
+	if c.Name != "encoding/json" {
+		codec = fmt.Sprintf("\tCodec: codec, // Marshal and Unmarshal of %s\n", c.Name)
+	}
+	src := fmt.Sprintf(`// V is what %s decodes.
+%sCache, err := sfcache.New(sfcache.Config[V]{
+	Name: %q,
+	TTL:  time.Minute, // as long as the bytes live now
+	Hold: sfcache.Hold[V]{TTL: %d * time.Millisecond}, // how old a value may be
+%s%s	Load: load, // what fills %s on a miss: func(ctx context.Context, key string) (V, error)
+})
+// At %s, in place of the read from %s and %s:
+v, err := %[2]sCache.Get(ctx, key) // shared: do not change it, or set Config.Clone
+`, placeName(c.Caller, "", 0), name, name, holdOf(e).Milliseconds(), tiers, codec, from, place, from, c.Entry)
+	if out, err := format.Source([]byte(src)); err == nil {
+		return string(out)
+	}
+	return "" // a name that is no Go: nothing to paste
+}
+
+// identifier makes a local variable's name of a function's.
+func identifier(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return r
+		}
+		return -1
+	}, s)
+	r, n := utf8.DecodeRuneInString(s)
+	if n == 0 || unicode.IsDigit(r) {
+		return "value"
+	}
+	return string(unicode.ToLower(r)) + s[n:]
+}
