@@ -1,0 +1,32 @@
+// Command lab makes profiles whose truth is known, of the service in package
+// svc on routers and codecs that the corpus does not hold.
+//
+//	lab run -out DIR [-seconds 8] [-build NAME] ROUTER...
+//	lab codecs -out DIR [-seconds 20]
+//
+// Run starts itself three times for every router: the stores, the server, and
+// the load, so that the profile shows the server alone. It adds the profiles
+// to DIR/truth.json.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: lab run|codecs")
+		os.Exit(2)
+	}
+	commands := map[string]func([]string) error{"run": run, "backend": stores, "serve": serve}
+	c := commands[os.Args[1]]
+	if c == nil {
+		fmt.Fprintf(os.Stderr, "no command %q\n", os.Args[1])
+		os.Exit(2)
+	}
+	if err := c(os.Args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(1)
+	}
+}
