@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/rpc"
 	"strings"
-	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -122,7 +121,7 @@ func driveCommands(addr, endpoint string, stop <-chan struct{}) error {
 		return err
 	}
 	r := bufio.NewReader(c)
-	return every(stop, func() error {
+	return Every(stop, func() error {
 		ask := strings.ToUpper(endpoint) + " 7\n"
 		if endpoint == "chat" {
 			ask = fmt.Sprintf("CHAT %d\n%s", len(body), body)
@@ -141,22 +140,6 @@ func driveCommands(addr, endpoint string, stop <-chan struct{}) error {
 		_, err = r.Discard(n)
 		return err
 	})
-}
-
-// every calls f up to 400 times a second until stop is closed.
-func every(stop <-chan struct{}, f func() error) error {
-	tick := time.NewTicker(2500 * time.Microsecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-stop:
-			return nil
-		case <-tick.C:
-			if err := f(); err != nil {
-				return err
-			}
-		}
-	}
 }
 
 // Calls is a service of net/rpc.
@@ -257,7 +240,7 @@ func init() {
 					return err
 				}
 				defer c.Close()
-				return every(stop, func() error {
+				return Every(stop, func() error {
 					var out []byte
 					return c.Call("Calls."+strings.ToUpper(endpoint[:1])+endpoint[1:], "7", &out)
 				})
@@ -287,7 +270,7 @@ func init() {
 			if err != nil {
 				return err
 			}
-			return every(stop, func() error {
+			return Every(stop, func() error {
 				if err := c.WriteMessage(websocket.TextMessage, body); err != nil {
 					return err
 				}

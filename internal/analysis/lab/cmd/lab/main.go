@@ -1,8 +1,8 @@
 // Command lab makes profiles whose truth is known, of the service in package
 // svc on routers and codecs that the corpus does not hold.
 //
-//	lab run -out DIR [-seconds 8] [-build NAME] ROUTER...
-//	lab codecs -out DIR [-seconds 20]
+//	lab run -out DIR [-for 8s] [-codec NAME] [-build NAME] ROUTER...
+//	lab codecs -out DIR [-each 500ms]
 //
 // Run starts itself three times for every router: the stores, the server, and
 // the load, so that the profile shows the server alone. It adds the profiles
@@ -19,7 +19,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: lab run|codecs")
 		os.Exit(2)
 	}
-	commands := map[string]func([]string) error{"run": run, "backend": stores, "serve": serve}
+	commands := map[string]func([]string) error{"run": run, "backend": stores, "serve": serve, "codecs": runCodecs}
 	c := commands[os.Args[1]]
 	if c == nil {
 		fmt.Fprintf(os.Stderr, "no command %q\n", os.Args[1])

@@ -157,7 +157,7 @@ func write(out, name, router, codec string, r running, t *taken) error {
 // load is a client of HTTP endpoints.
 type load struct{ h2c bool }
 
-// drive asks for one endpoint up to 400 times a second until stop is closed.
+// drive asks for one endpoint again and again until stop is closed.
 func (d *load) drive(addr, endpoint string, stop <-chan struct{}) error {
 	body, err := json.Marshal(svc.ChatMsg{Room: "lab", Items: svc.NewFeed(25).Items})
 	if err != nil {
@@ -167,14 +167,7 @@ func (d *load) drive(addr, endpoint string, stop <-chan struct{}) error {
 	tr.Protocols.SetHTTP1(!d.h2c)
 	tr.Protocols.SetUnencryptedHTTP2(d.h2c)
 	client := &http.Client{Transport: tr, Timeout: 5 * time.Second}
-	tick := time.NewTicker(2500 * time.Microsecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-stop:
-			return nil
-		case <-tick.C:
-		}
+	return routers.Every(stop, func() error {
 		var resp *http.Response
 		if endpoint == "chat" || endpoint == "post" {
 			resp, err = client.Post("http://"+addr+"/"+endpoint, "application/json", bytes.NewReader(body))
@@ -184,10 +177,11 @@ func (d *load) drive(addr, endpoint string, stop <-chan struct{}) error {
 		if err != nil {
 			return err
 		}
-		b, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
 		if resp.StatusCode != http.StatusOK {
 			return fmt.Errorf("%s: %.200s", resp.Status, b)
 		}
-	}
+		return err
+	})
 }
