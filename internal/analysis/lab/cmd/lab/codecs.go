@@ -1,3 +1,5 @@
+//go:build !small
+
 package main
 
 import (
@@ -14,6 +16,8 @@ import (
 
 	"github.com/profbot/profbot/internal/analysis/lab/codecs"
 )
+
+func init() { commands["codecs"] = runCodecs }
 
 // runCodecs profiles every codec in turn, in slices of a round, under labels.
 func runCodecs(args []string) error {

@@ -4,6 +4,9 @@
 //	lab run -out DIR [-for 8s] [-codec NAME] [-build NAME] ROUTER...
 //	lab codecs -out DIR [-each 500ms]
 //
+// A build with the tag small leaves out the codecs, the database and the larger
+// frameworks, for trying ways to build: -trimpath, -gcflags=all=-l, a vendor folder.
+//
 // Run starts itself three times for every router: the stores, the server, and
 // the load, so that the profile shows the server alone. It adds the profiles
 // to DIR/truth.json.
@@ -14,18 +17,15 @@ import (
 	"os"
 )
 
+// commands by name.
+var commands = map[string]func([]string) error{"run": run, "backend": stores, "serve": serve}
+
 func main() {
-	if len(os.Args) < 2 {
+	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "usage: lab run|codecs")
 		os.Exit(2)
 	}
-	commands := map[string]func([]string) error{"run": run, "backend": stores, "serve": serve, "codecs": runCodecs}
-	c := commands[os.Args[1]]
-	if c == nil {
-		fmt.Fprintf(os.Stderr, "no command %q\n", os.Args[1])
-		os.Exit(2)
-	}
-	if err := c(os.Args[2:]); err != nil {
+	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
 		os.Exit(1)
 	}
