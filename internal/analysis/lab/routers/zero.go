@@ -84,7 +84,7 @@ func init() {
 	All["go-zero"] = func(a *svc.API) Server {
 		return Server{
 			Handlers: map[string]string{
-				"live": `liveHandler\.func\d+$`, "gift": `giftHandler\.func\d+$`, "user": `userHandler\.func\d+$`, "fanout": `fanoutHandler\.func\d+$`, "chat": `chatHandler\.func\d+$`,
+				"live": `liveHandler\.(func)?\d+$`, "gift": `giftHandler\.(func)?\d+$`, "user": `userHandler\.(func)?\d+$`, "fanout": `fanoutHandler\.(func)?\d+$`, "chat": `chatHandler\.(func)?\d+$`,
 			},
 			Serve: func(l net.Listener) error {
 				logx.Disable()
