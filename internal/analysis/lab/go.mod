@@ -16,6 +16,7 @@ require (
 	github.com/fasthttp/router v1.5.4
 	github.com/francoispqt/gojay v1.2.13
 	github.com/fxamacker/cbor/v2 v2.9.0
+	github.com/go-chi/chi/v5 v5.2.5
 	github.com/go-json-experiment/json v1.27.2
 	github.com/go-kratos/kratos/v2 v2.8.3
 	github.com/go-viper/mapstructure/v2 v2.5.0

@@ -95,7 +95,7 @@ func init() {
 		m.HandleFunc("/chat", wrap(readJSON[svc.ChatMsg], t.Chat))
 		s := on(logging(m), map[string]string{})
 		for e, m := range some { // its closures are handlers too
-			s.Handlers[e] = `routers\.\(\*typed\)\.` + m + `$|\.wrap\.\d+$`
+			s.Handlers[e] = `routers\.\(\*typed\)\.` + m + `$|\bwrap\.(func)?\d+$`
 		}
 		s.NoShare = []string{"chat", "live", "gift", "shop", "rank", "fanout", "user"} // the reply is encoded outside the clocks
 		return s

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 
@@ -70,6 +71,9 @@ func (a *API) Stream(ctx context.Context, id string) ([]byte, error) {
 
 // Rows decodes a column of a database.
 func (a *API) Rows(ctx context.Context, id string) ([]byte, error) {
+	if a.DB == nil {
+		return nil, errors.New("no database in this build")
+	}
 	l := a.meters["rows"].Start()
 	defer l.Stop()
 	var b []byte

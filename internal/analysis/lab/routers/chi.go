@@ -1,0 +1,26 @@
+//go:build !small
+
+package routers
+
+import (
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/profbot/profbot/internal/analysis/lab/svc"
+)
+
+func init() {
+	All["chi-nested"] = func(a *svc.API) Server { // what the corpus has flat: subrouters, groups, wrapped handlers
+		h, r := &web{a}, chi.NewRouter()
+		r.Use(middleware.RequestID, middleware.Recoverer, auth)
+		r.Mount("/", chi.NewRouter().Group(func(g chi.Router) {
+			g.Use(logging, middleware.Compress(5, "text/plain"))
+			for path, f := range h.routes() {
+				g.With(middleware.NoCache).MethodFunc(method(path), path, func(w http.ResponseWriter, r *http.Request) { f(w, r) })
+			}
+		}))
+		return on(r, methods("web", wide))
+	}
+}
