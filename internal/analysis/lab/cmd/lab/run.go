@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -33,10 +32,11 @@ func run(args []string) error {
 	}
 	for _, router := range f.Args() {
 		name := "lab-" + router
-		for _, s := range []string{*build, strings.TrimPrefix(*codec, "json")} {
-			if s != "" {
-				name += "-" + s
-			}
+		if *build != "" {
+			name += "-" + *build
+		}
+		if *codec != "json" {
+			name += "-" + *codec
 		}
 		if err := one(*out, name, *bin, router, *codec, *length); err != nil {
 			fmt.Fprintf(os.Stderr, "lab: %s: %v\n", name, err)
