@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,9 +32,9 @@ func TestCorpus(t *testing.T) {
 // must notice.
 func TestBarsBite(t *testing.T) {
 	for _, tc := range []struct {
-		name     string
-		old, new string
-		want     string
+		name    string
+		was, is string
+		want    string
 	}{
 		{"handler", `handleLive$`, `handleDead$`, "handlers"},
 		{"marker", `"truth/svc.(*API).Live"`, `"net/http.(*conn).serve"`, "completeness"},
@@ -40,7 +42,7 @@ func TestBarsBite(t *testing.T) {
 		{"share", `"decode_share": 0,`, `"decode_share": 0.9,`, "decode shares"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			file := changed(t, tc.old, tc.new)
+			file := changed(t, tc.was, tc.is)
 			var out strings.Builder
 			if err := run([]string{"-truth", file, "-json"}, &out); !errors.Is(err, errBelow) {
 				t.Fatalf("got %v", err)
@@ -56,16 +58,26 @@ func TestBarsBite(t *testing.T) {
 	}
 }
 
-// changed copies the corpus's truth with one thing replaced, beside links to
-// its profiles.
-func changed(t *testing.T, old, new string) string {
+// changed copies one profile's truth with one thing replaced, beside links to
+// the profiles.
+func changed(t *testing.T, was, is string) string {
 	t.Helper()
 	data, err := os.ReadFile(corpus)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(data), old) {
-		t.Fatalf("the truth has no %s", old)
+	var all struct {
+		Profiles []map[string]any `json:"profiles"`
+	}
+	if err := json.Unmarshal(data, &all); err != nil {
+		t.Fatal(err)
+	}
+	all.Profiles = slices.DeleteFunc(all.Profiles, func(p map[string]any) bool { return p["cpu"] != "router-std.cpu.pb.gz" })
+	if data, err = json.MarshalIndent(all, "", " "); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(data), was) {
+		t.Fatalf("the truth has no %s", was)
 	}
 	dir := t.TempDir()
 	from, err := filepath.Abs(filepath.Dir(corpus))
@@ -82,7 +94,7 @@ func changed(t *testing.T, old, new string) string {
 		}
 	}
 	file := filepath.Join(dir, "truth.json")
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(data), old, new)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(data), was, is)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -158,8 +170,8 @@ func TestNames(t *testing.T) {
 		`^main\.\(\*S(\[\.\.\.\])?\)\.Do$`:   "main.(*S).Do",
 		`^main\.wrap\[\.\.\.\]\.func\d+\.1$`: "main.wrap.func1.1",
 	} {
-		if got := typeParams.ReplaceAllString(pattern, ""); !strings.Contains(got, `main\.`) || strings.Contains(got, `\[`) {
-			t.Errorf("%s became %s, which cannot match %s", pattern, got, name)
+		if got := typeParams.ReplaceAllString(pattern, ""); !regexp.MustCompile(got).MatchString(name) {
+			t.Errorf("%s became %s, which does not match %s", pattern, got, name)
 		}
 	}
 	for name, want := range map[string]string{

@@ -25,7 +25,7 @@ type labLine struct {
 	Note    string `json:"note,omitempty"`
 }
 
-var profileName = regexp.MustCompile(`[^\s"',:;()]+\.pb(\.gz)?\b`)
+var profileName = regexp.MustCompile(`[^\s"',:;()]+\.(?:pb|pprof|prof)(?:\.gz)?\b`)
 
 // labs are the profiles that the truth names as codec labs.
 func (t *truth) labs() []string {
