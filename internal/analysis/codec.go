@@ -72,6 +72,11 @@ var codecs = []*codec{
 	{name: "arrow ipc", prefixes: []string{"github.com/apache/arrow/go/arrow/ipc", "github.com/apache/arrow-go/v18/arrow/ipc"}},
 	{name: "parquet", prefixes: []string{"github.com/parquet-go/parquet-go", "github.com/segmentio/parquet-go", "github.com/xitongsys/parquet-go"}},
 	{name: "mapstructure", prefixes: []string{"github.com/mitchellh/mapstructure", "github.com/go-viper/mapstructure"}, always: decode},
+	// Maps, forms and queries into structs, by reflection as the codecs do.
+	{name: "go-zero mapping", prefixes: []string{"github.com/zeromicro/go-zero/core/mapping"}, always: decode},
+	{name: "form", prefixes: []string{
+		"github.com/gorilla/schema", "github.com/go-playground/form", "github.com/ajg/form", "github.com/monoculum/formam", "github.com/google/go-querystring",
+	}},
 	{name: "k8s serializer", prefixes: []string{"k8s.io/apimachinery/pkg/runtime/serializer"}},
 	{name: "prometheus text", prefixes: []string{"github.com/prometheus/common/expfmt"}},
 }

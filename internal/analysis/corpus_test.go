@@ -14,7 +14,12 @@ import (
 
 func load(t testing.TB, name string) *profile.Profile {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", "corpus", name))
+	return loadFrom(t, "corpus", name)
+}
+
+func loadFrom(t testing.TB, dir, name string) *profile.Profile {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", dir, name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -156,7 +156,7 @@ func (a *attribution) library(s *stack, pl place) {
 			a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", at, f)
 			return
 		}
-		if by.origin == originThird && by.has(isClosure) && !routerLike.MatchString(by.sym) {
+		if by.origin == originThird && by.has(isClosure) && !by.has(isServerRoot) && !routerLike.MatchString(by.sym) {
 			s.handler = at
 			a.middleware(s, pl.spine)
 			return
@@ -264,11 +264,9 @@ func (a *attribution) nameOf(f *fn, line int64) string {
 // pretty drops the path and, where a receiver tells enough, the package:
 // "(*API).LiveList", "shop.List".
 func pretty(f *fn) string {
-	if f.pkg == "" || strings.HasPrefix(f.sym, "(") {
-		return f.sym
+	sym := strings.ReplaceAll(f.sym, "-fm", "") // a method value's wrapper
+	if f.pkg == "" || f.pkg == "main" || strings.HasPrefix(sym, "(") {
+		return sym
 	}
-	if f.pkg == "main" {
-		return f.sym
-	}
-	return path.Base(f.pkg) + "." + f.sym
+	return path.Base(f.pkg) + "." + sym
 }
