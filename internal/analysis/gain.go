@@ -241,9 +241,12 @@ func (g *Gain) saving(r Range, cores float64) Saving {
 // words says what the ranges assume, and what would narrow them.
 func (g *Gain) words(e Endpoint, busy, pods float64) (assumes []string, narrow string) {
 	assumes = append(assumes, fmt.Sprintf("%.2g decodes run at once in a process, by its CPU; each key's calls come at random.", busy))
-	if e.Inside > 0 {
-		assumes = append(assumes, fmt.Sprintf("The wall time of the load is no CPU: at least it takes none, at most all of the %d seen inside at one moment wait in it.", e.Inside))
-	} else {
+	switch {
+	case e.Inside == 1:
+		assumes = append(assumes, "The wall time of the load is no CPU: at least it takes none, at most the one request that was seen inside waits in it.")
+	case e.Inside > 1:
+		assumes = append(assumes, fmt.Sprintf("The wall time of the load is no CPU: at least it takes none, at most all of the %d requests that were seen inside at one moment wait in it.", e.Inside))
+	default:
 		assumes = append(assumes, "The wall time of the load is no CPU and counts as none: a slow load makes flights longer, which saves more. A goroutine profile would bound it.")
 	}
 	if g.Keys > 0 {
