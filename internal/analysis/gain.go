@@ -134,7 +134,7 @@ func gains(rep *Report, opt Options) {
 			if keys == 0 {
 				keys = opt.Keys["*"]
 			}
-			e.Gain = gainOf(*e, rep, keys, cmp.Or(opt.Hold, defaultHold))
+			e.Gain = gainOf(*e, rep, keys, cmp.Or(opt.Hold, defaultHold), opt.Requests)
 		}
 	}
 }
@@ -143,7 +143,7 @@ func gains(rep *Report, opt Options) {
 // flight beyond its first.
 func saved(a float64) float64 { return a / (1 + a) }
 
-func gainOf(e Endpoint, rep *Report, keys int, hold time.Duration) *Gain {
+func gainOf(e Endpoint, rep *Report, keys int, hold time.Duration, requests float64) *Gain {
 	n, _ := sharable(e)
 	pods := float64(max(hotPods(rep), 1))
 	seconds := podSeconds(rep)
@@ -215,8 +215,15 @@ func gainOf(e Endpoint, rep *Report, keys int, hold time.Duration) *Gain {
 			g.Cases = append(g.Cases, GainCase{RatePerKey: r, Hold: held(r, manyKeys)})
 		}
 	}
+	if g.Rate == 0 && requests > 0 {
+		// All requests, all for one key, are the most that there can be.
+		withHold.High = max(withHold.Low, min(withHold.High, held(requests/pods, fewestKeys).High))
+	}
 	g.Flight, g.Hold = g.saving(inFlight, cores), g.saving(withHold, cores)
 	g.Assumes, g.Narrow = g.words(e, busy, pods)
+	if g.Rate == 0 && requests > 0 {
+		g.Assumes = append(g.Assumes, fmt.Sprintf("At most all of the %s requests a second of these pods are its.", thousands(int64(math.Ceil(requests)))))
+	}
 	return g
 }
 

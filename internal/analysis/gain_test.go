@@ -104,6 +104,19 @@ func TestGainBounds(t *testing.T) {
 	}
 }
 
+// TestGainOfAllRequests: an endpoint has at most the requests of all.
+func TestGainOfAllRequests(t *testing.T) {
+	f := share(600, 800)
+	g := flagged(t, Options{Requests: 20}, 0)
+	a := 20*0.1 + 0.6
+	if want := f.High * (1 - 1/(1+a)); !near(g.Hold.Endpoint.High, want) || g.Hold.Endpoint.Low != 0 {
+		t.Errorf("hold %+v, want up to %.4f", g.Hold.Endpoint, want)
+	}
+	if !strings.Contains(strings.Join(g.Assumes, "\n"), "At most all of the 20 requests a second") {
+		t.Errorf("assumes %q", g.Assumes)
+	}
+}
+
 // TestGainTakesGC: the garbage of decoding goes with it.
 func TestGainTakesGC(t *testing.T) {
 	pod := PodProfiles{
