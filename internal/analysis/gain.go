@@ -300,7 +300,7 @@ func (g *Gain) String() string {
 	line := fmt.Sprintf("Sharing in flight alone would save %s of the endpoint's CPU", g.Flight.Endpoint)
 	hold := fmt.Sprintf("with a hold of %s", g.HoldTime)
 	if len(g.Cases) == 0 {
-		return fmt.Sprintf("%s, %s %s: %s of the process, %.2g-%.2g cores.", line, hold, g.Hold.Endpoint, g.Hold.Process, g.Hold.Cores.Low, g.Hold.Cores.High)
+		return fmt.Sprintf("%s, %s %s: %s of the process, %s.", line, hold, g.Hold.Endpoint, g.Hold.Process, g.Hold.cores())
 	}
 	var parts []string
 	for _, c := range g.Cases {
@@ -314,6 +314,15 @@ func (g *Gain) String() string {
 		hold += ", by the requests for one key,"
 	}
 	return fmt.Sprintf("%s, %s %s; of the process at most %s.", line, hold, strings.Join(parts, ", "), percent(g.Hold.Process.High))
+}
+
+// cores writes the cores of a saving: "0.58-0.64 cores".
+func (s Saving) cores() string {
+	low, high := fmt.Sprintf("%.2g", s.Cores.Low), fmt.Sprintf("%.2g", s.Cores.High)
+	if low == high {
+		return high + " cores"
+	}
+	return low + "-" + high + " cores"
 }
 
 // holdOf is the hold that an endpoint's gain is of.
