@@ -51,20 +51,48 @@ func TestGather(t *testing.T) {
 		inputs []string
 		want   map[string]string
 	}{
-		{"as profbot stores them", map[string]string{"inc/live-0.cpu.pb.gz": "cpu", "inc/live-0.allocs-before.pb.gz": "allocs0", "inc/live-0.allocs-after.pb.gz": "allocs1", "inc/live-1.cpu.pb.gz": "cpu"},
-			[]string{"inc"}, map[string]string{"live-0": "cpu pair", "live-1": "cpu"}},
-		{"numbered, with dots in the pod's name", map[string]string{"a.b.cpu.pb.gz": "cpu", "a.b.allocs0.pb.gz": "allocs0", "a.b.allocs1.pb.gz": "allocs1"},
-			[]string{"."}, map[string]string{"a.b": "cpu pair"}},
-		{"plain names in a folder a pod", map[string]string{"p0/cpu.pprof": "cpu", "p0/allocs.pprof": "allocs0", "p1/profile.prof": "cpu"},
-			[]string{"p0", "p1"}, map[string]string{"p0": "cpu one", "p1": "cpu"}},
-		{"kinds are read, not believed", map[string]string{"x.heap.pb.gz": "cpu", "x.cpu.pb.gz": "allocs0"},
-			[]string{"."}, map[string]string{"x": "cpu one"}},
-		{"files given one by one", map[string]string{"x-cpu.pb.gz": "cpu", "x-allocs.pb.gz": "allocs0", "other.pb.gz": "cpu"},
-			[]string{"x-cpu.pb.gz", "x-allocs.pb.gz", "other.pb.gz"}, map[string]string{"x": "cpu one", "other.pb.gz": "cpu"}},
-		{"the same pod's name in two folders", map[string]string{"old/a.cpu.pb.gz": "cpu", "new/a.cpu.pb.gz": "cpu"},
-			[]string{"old", "new"}, map[string]string{"old/a": "cpu", "new/a": "cpu"}},
-		{"two of a kind that there is one of", map[string]string{"cpu.pb.gz": "cpu"},
-			[]string{"cpu.pb.gz", "cpu.pb.gz"}, map[string]string{"cpu.pb.gz (1)": "cpu", "cpu.pb.gz (2)": "cpu"}},
+		{
+			"as profbot stores them",
+			map[string]string{"inc/live-0.cpu.pb.gz": "cpu", "inc/live-0.allocs-before.pb.gz": "allocs0", "inc/live-0.allocs-after.pb.gz": "allocs1", "inc/live-1.cpu.pb.gz": "cpu"},
+			[]string{"inc"},
+			map[string]string{"live-0": "cpu pair", "live-1": "cpu"},
+		},
+		{
+			"numbered, with dots in the pod's name",
+			map[string]string{"a.b.cpu.pb.gz": "cpu", "a.b.allocs0.pb.gz": "allocs0", "a.b.allocs1.pb.gz": "allocs1"},
+			[]string{"."},
+			map[string]string{"a.b": "cpu pair"},
+		},
+		{
+			"plain names in a folder a pod",
+			map[string]string{"p0/cpu.pprof": "cpu", "p0/allocs.pprof": "allocs0", "p1/profile.prof": "cpu"},
+			[]string{"p0", "p1"},
+			map[string]string{"p0": "cpu one", "p1": "cpu"},
+		},
+		{
+			"kinds are read, not believed",
+			map[string]string{"x.heap.pb.gz": "cpu", "x.cpu.pb.gz": "allocs0"},
+			[]string{"."},
+			map[string]string{"x": "cpu one"},
+		},
+		{
+			"files given one by one",
+			map[string]string{"x-cpu.pb.gz": "cpu", "x-allocs.pb.gz": "allocs0", "other.pb.gz": "cpu"},
+			[]string{"x-cpu.pb.gz", "x-allocs.pb.gz", "other.pb.gz"},
+			map[string]string{"x": "cpu one", "other.pb.gz": "cpu"},
+		},
+		{
+			"the same pod's name in two folders",
+			map[string]string{"old/a.cpu.pb.gz": "cpu", "new/a.cpu.pb.gz": "cpu"},
+			[]string{"old", "new"},
+			map[string]string{"old/a": "cpu", "new/a": "cpu"},
+		},
+		{
+			"two of a kind that there is one of",
+			map[string]string{"cpu.pb.gz": "cpu"},
+			[]string{"cpu.pb.gz", "cpu.pb.gz"},
+			map[string]string{"cpu.pb.gz (1)": "cpu", "cpu.pb.gz (2)": "cpu"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()

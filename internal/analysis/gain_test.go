@@ -50,8 +50,10 @@ func TestGainFormulas(t *testing.T) {
 		what      string
 		got, want float64
 	}{
-		{"flight low", g.Flight.Endpoint.Low, f.Low * flight}, {"flight high", g.Flight.Endpoint.High, f.High * flight},
-		{"hold low", g.Hold.Endpoint.Low, f.Low * hold}, {"hold high", g.Hold.Endpoint.High, f.High * hold},
+		{"flight low", g.Flight.Endpoint.Low, f.Low * flight},
+		{"flight high", g.Flight.Endpoint.High, f.High * flight},
+		{"hold low", g.Hold.Endpoint.Low, f.Low * hold},
+		{"hold high", g.Hold.Endpoint.High, f.High * hold},
 		{"process high", g.Hold.Process.High, share(600, 900).High * hold},
 		{"cores high", g.Hold.Cores.High, share(600, 900).High * hold * 0.9},
 	} {
