@@ -17,7 +17,7 @@ import (
 type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Run the whole loop on this machine: hot services, an alert, profiles, a Slack thread. Needs nothing else."`
 	Serve   serveCmd   `cmd:"" help:"Run the service: Datadog webhooks in, Slack threads out."`
-	Analyze analyzeCmd `cmd:"" help:"Report on Go CPU profiles: files, folders, or addresses of pprof endpoints."`
+	Analyze analyzeCmd `cmd:"" help:"Report on Go profiles: files, folders, or addresses of pprof endpoints."`
 	Trigger triggerCmd `cmd:"" help:"Send an example alert to a running profbot, exactly as Datadog would."`
 	Verify  verifyCmd  `cmd:"" help:"Ask a running profbot to prove a fix: profile again, and compare in the incident's thread."`
 	Version versionCmd `cmd:"" help:"Print the version."`
@@ -52,7 +52,8 @@ func (e *exitError) Error() string {
 }
 
 // run is main without os.Exit, so that deferred calls run. It returns the exit
-// code: 0 done, 1 the command failed, 2 the command line is wrong.
+// code: 0 done, 1 the command failed, 2 the command line is wrong, 3 a report
+// breaks a --fail-on condition.
 func run(args []string, io streams) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

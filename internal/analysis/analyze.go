@@ -50,6 +50,10 @@ type Options struct {
 	// in Keys stands for every endpoint.
 	Rates map[string]float64
 	Keys  map[string]int
+	// Requests are those of all endpoints together, a second, all pods that
+	// are not controls: they bound the rate of an endpoint that Rates does not
+	// name. 0 means that they are not known.
+	Requests float64
 	// Hold is how long a shared value would be kept, for [Gain.Hold]. 0 means
 	// 100 ms.
 	Hold time.Duration

@@ -374,9 +374,20 @@ func FuzzAnalyze(f *testing.F) {
 			return
 		}
 		res, err := Analyze([]PodProfiles{{Pod: "a", CPU: p, AllocsAfter: p, Goroutine: p}}, Options{})
+		if kind, kerr := Check(p, ""); kerr == nil && kind != KindCPU {
+			res, err = Analyze([]PodProfiles{{Pod: "a", AllocsBefore: p, AllocsAfter: p, HeapBefore: p, HeapAfter: p, MutexBefore: p, Mutex: p, Block: p, Goroutine: p}}, Options{})
+		}
 		if err != nil {
 			return
 		}
+		for _, f := range res.Report.Findings {
+			for _, e := range f.Evidence {
+				if s := e.Share; s.Part < 0 || s.Part > 1 || s.Low > s.High || math.IsNaN(s.Part) {
+					t.Errorf("%s: share %+v", f.Rule, s)
+				}
+			}
+		}
+		DiffReports(res.Report, res.Report)
 		for _, e := range res.Report.Endpoints {
 			for _, s := range []Share{e.Share, e.Decode, e.Encode, e.IO} {
 				if s.Part < 0 || s.Part > 1 || s.Low > s.High {

@@ -72,3 +72,24 @@ func TestTwoProportions(t *testing.T) {
 		}
 	}
 }
+
+// TestCompareCompression: the work that was flagged is what is compared, and a
+// function literal is found again under its new number.
+func TestCompareCompression(t *testing.T) {
+	report := func(name, handler string, k int64, rule Rule) *Report {
+		return &Report{Samples: 600, Endpoints: []Endpoint{{
+			Name: name, Handler: handler, How: "stack", Share: share(200, 600), Decode: share(150, 200), Compress: share(k, 200),
+			Verdict: Verdict{Rule: rule, Flagged: rule == RuleCompress},
+		}}}
+	}
+	before := report("routes.func1 (main.go:9)", "main.routes.func1", 120, RuleCompress)
+	c := Compare(before, report("routes.func4 (main.go:12)", "main.routes.func4", 4, RuleDecode), Thresholds{})
+	if len(c.Endpoints) != 1 || c.Endpoints[0].Outcome != OutcomeFixed || c.Endpoints[0].After.Samples != 4 {
+		t.Errorf("%+v", c.Endpoints)
+	}
+	// What is below one limit is not below the other.
+	after := report("routes.func1 (main.go:9)", "main.routes.func1", 30, RuleNone)
+	if c := Compare(before, after, Thresholds{Compress: 0.1}); c.Endpoints[0].Outcome != OutcomeBetter {
+		t.Errorf("%+v", c.Endpoints)
+	}
+}

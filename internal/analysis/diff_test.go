@@ -138,16 +138,36 @@ func TestMatchAcrossBuilds(t *testing.T) {
 		before, after []Endpoint
 		want          []pair
 	}{
-		{"as many, in the order of their lines", []Endpoint{lit("1", 10, 5), lit("2", 20, 7)}, []Endpoint{lit("9", 25, 8), lit("8", 15, 6)},
-			[]pair{{"routes.func1 (main.go:1)", "routes.func8 (main.go:8)", 5, 6}, {"routes.func2 (main.go:2)", "routes.func9 (main.go:9)", 7, 8}}},
-		{"one more: together", []Endpoint{lit("1", 10, 5)}, []Endpoint{lit("1", 10, 8), lit("2", 15, 6)},
-			[]pair{{"routes (its 1 and now 2 function literals together)", "routes (its 1 and now 2 function literals together)", 5, 14}}},
-		{"routes keep their names", []Endpoint{named("GET /a", "main.a", "label:endpoint", 5)}, []Endpoint{named("GET /a", "main.b", "label:endpoint", 6)},
-			[]pair{{"GET /a", "GET /a", 5, 6}}},
-		{"a handler that got a route", []Endpoint{named("a", "main.a", "stack", 5)}, []Endpoint{named("GET /a", "main.a", "label:endpoint", 6)},
-			[]pair{{"a", "GET /a", 5, 6}}},
-		{"one gone, one new", []Endpoint{named("a", "main.a", "stack", 5)}, []Endpoint{named("b", "main.b", "stack", 6)},
-			[]pair{{"a", "a", 5, 0}, {"b", "b", 0, 6}}},
+		{
+			"as many, in the order of their lines",
+			[]Endpoint{lit("1", 10, 5), lit("2", 20, 7)},
+			[]Endpoint{lit("9", 25, 8), lit("8", 15, 6)},
+			[]pair{{"routes.func1 (main.go:1)", "routes.func8 (main.go:8)", 5, 6}, {"routes.func2 (main.go:2)", "routes.func9 (main.go:9)", 7, 8}},
+		},
+		{
+			"one more: together",
+			[]Endpoint{lit("1", 10, 5)},
+			[]Endpoint{lit("1", 10, 8), lit("2", 15, 6)},
+			[]pair{{"routes (its 1 and now 2 function literals together)", "routes (its 1 and now 2 function literals together)", 5, 14}},
+		},
+		{
+			"routes keep their names",
+			[]Endpoint{named("GET /a", "main.a", "label:endpoint", 5)},
+			[]Endpoint{named("GET /a", "main.b", "label:endpoint", 6)},
+			[]pair{{"GET /a", "GET /a", 5, 6}},
+		},
+		{
+			"a handler that got a route",
+			[]Endpoint{named("a", "main.a", "stack", 5)},
+			[]Endpoint{named("GET /a", "main.a", "label:endpoint", 6)},
+			[]pair{{"a", "GET /a", 5, 6}},
+		},
+		{
+			"one gone, one new",
+			[]Endpoint{named("a", "main.a", "stack", 5)},
+			[]Endpoint{named("b", "main.b", "stack", 6)},
+			[]pair{{"a", "a", 5, 0}, {"b", "b", 0, 6}},
+		},
 	} {
 		var got []pair
 		for _, p := range matchEndpoints(tc.before, tc.after) {

@@ -8,8 +8,14 @@
 // and the handler that spawned it), then what it was doing (codec.go,
 // category.go), and every place that decodes gets the source of its bytes
 // (source.go). The allocs profiles lend their stacks as evidence and their
-// bytes to share out the background GC (gc.go). Counting makes the report
-// (count.go), thresholds make the verdicts (verdict.go).
+// bytes to share out the background GC. Counting makes the report (count.go),
+// thresholds make the verdicts (thresholds.go, verdict.go), and a flagged
+// endpoint gets what sharing would save, as a range (gain.go). What else the
+// profiles show, of any kind (kind.go), are findings: hot paths, garbage,
+// locks, pile-ups, growth, pods that differ (hot.go and its neighbours).
+//
+// [Compare] asks of two reports whether a fix worked, [DiffReports] what
+// changed at all. docs/report-json.md describes the report field by field.
 //
 // Every share carries its number of samples and its 95 % interval: a profile
 // is a sample, and a small one says little.

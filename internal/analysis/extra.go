@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/profbot/profbot/internal/profile"
@@ -179,6 +180,7 @@ func (x *extras) finish(rep *Report, opt Options, cpu, allocs []stack, perPod []
 	sortFindings(rep.Findings)
 	advise(rep, th)
 	if partial {
+		rep.Notes = slices.DeleteFunc(rep.Notes, func(n string) bool { return strings.HasSuffix(n, ": no CPU profile") }) // said once, for all
 		rep.Notes = append(rep.Notes, fmt.Sprintf("There is no CPU profile: this is what %s shows alone. Endpoints and their shares need one.", kindList(rep.Kinds)))
 	}
 }

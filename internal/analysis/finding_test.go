@@ -274,8 +274,10 @@ func TestPartialReports(t *testing.T) {
 		"goroutine": {PodProfiles{Goroutine: gorOf(map[string]int64{"main.work#7": 3})}, RuleGoroutines, "From the goroutine profile alone: what the goroutines do"},
 		"mutex":     {PodProfiles{Mutex: mutexOf(0, map[string][]int64{"main.f#1;sync.(*Mutex).Unlock": {9, 9e9}})}, RuleWaiting, "From the mutex profile alone: locks were waited for"},
 		"block":     {PodProfiles{Block: mutexOf(0, map[string][]int64{"main.f#1;runtime.chanrecv1": {9, 9e9}})}, RuleWaiting, "From the block profile alone: goroutines waited"},
-		"growth": {PodProfiles{HeapBefore: heapOf(0, map[string]int64{"main.keep#7": 100 * mb}), HeapAfter: heapOf(60, map[string]int64{"main.keep#7": 300 * mb})},
-			RuleHeapGrowth, "From the heap profile alone: the live heap grows, most at keep"},
+		"growth": {
+			PodProfiles{HeapBefore: heapOf(0, map[string]int64{"main.keep#7": 100 * mb}), HeapAfter: heapOf(60, map[string]int64{"main.keep#7": 300 * mb})},
+			RuleHeapGrowth, "From the heap profile alone: the live heap grows, most at keep",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.pod.Pod = "a"

@@ -134,7 +134,7 @@ func gains(rep *Report, opt Options) {
 			if keys == 0 {
 				keys = opt.Keys["*"]
 			}
-			e.Gain = gainOf(*e, rep, keys, cmp.Or(opt.Hold, defaultHold))
+			e.Gain = gainOf(*e, rep, keys, cmp.Or(opt.Hold, defaultHold), opt.Requests)
 		}
 	}
 }
@@ -143,7 +143,7 @@ func gains(rep *Report, opt Options) {
 // flight beyond its first.
 func saved(a float64) float64 { return a / (1 + a) }
 
-func gainOf(e Endpoint, rep *Report, keys int, hold time.Duration) *Gain {
+func gainOf(e Endpoint, rep *Report, keys int, hold time.Duration, requests float64) *Gain {
 	n, _ := sharable(e)
 	pods := float64(max(hotPods(rep), 1))
 	seconds := podSeconds(rep)
@@ -215,8 +215,15 @@ func gainOf(e Endpoint, rep *Report, keys int, hold time.Duration) *Gain {
 			g.Cases = append(g.Cases, GainCase{RatePerKey: r, Hold: held(r, manyKeys)})
 		}
 	}
+	if g.Rate == 0 && requests > 0 {
+		// All requests, all for one key, are the most that there can be.
+		withHold.High = max(withHold.Low, min(withHold.High, held(requests/pods, fewestKeys).High))
+	}
 	g.Flight, g.Hold = g.saving(inFlight, cores), g.saving(withHold, cores)
 	g.Assumes, g.Narrow = g.words(e, busy, pods)
+	if g.Rate == 0 && requests > 0 {
+		g.Assumes = append(g.Assumes, fmt.Sprintf("At most all of the %s requests a second of these pods are its.", thousands(int64(math.Ceil(requests)))))
+	}
 	return g
 }
 
@@ -241,9 +248,12 @@ func (g *Gain) saving(r Range, cores float64) Saving {
 // words says what the ranges assume, and what would narrow them.
 func (g *Gain) words(e Endpoint, busy, pods float64) (assumes []string, narrow string) {
 	assumes = append(assumes, fmt.Sprintf("%.2g decodes run at once in a process, by its CPU; each key's calls come at random.", busy))
-	if e.Inside > 0 {
-		assumes = append(assumes, fmt.Sprintf("The wall time of the load is no CPU: at least it takes none, at most all of the %d seen inside at one moment wait in it.", e.Inside))
-	} else {
+	switch {
+	case e.Inside == 1:
+		assumes = append(assumes, "The wall time of the load is no CPU: at least it takes none, at most the one request that was seen inside waits in it.")
+	case e.Inside > 1:
+		assumes = append(assumes, fmt.Sprintf("The wall time of the load is no CPU: at least it takes none, at most all of the %d requests that were seen inside at one moment wait in it.", e.Inside))
+	default:
 		assumes = append(assumes, "The wall time of the load is no CPU and counts as none: a slow load makes flights longer, which saves more. A goroutine profile would bound it.")
 	}
 	if g.Keys > 0 {
@@ -290,7 +300,7 @@ func (g *Gain) String() string {
 	line := fmt.Sprintf("Sharing in flight alone would save %s of the endpoint's CPU", g.Flight.Endpoint)
 	hold := fmt.Sprintf("with a hold of %s", g.HoldTime)
 	if len(g.Cases) == 0 {
-		return fmt.Sprintf("%s, %s %s: %s of the process, %.2g-%.2g cores.", line, hold, g.Hold.Endpoint, g.Hold.Process, g.Hold.Cores.Low, g.Hold.Cores.High)
+		return fmt.Sprintf("%s, %s %s: %s of the process, %s.", line, hold, g.Hold.Endpoint, g.Hold.Process, g.Hold.cores())
 	}
 	var parts []string
 	for _, c := range g.Cases {
@@ -304,6 +314,15 @@ func (g *Gain) String() string {
 		hold += ", by the requests for one key,"
 	}
 	return fmt.Sprintf("%s, %s %s; of the process at most %s.", line, hold, strings.Join(parts, ", "), percent(g.Hold.Process.High))
+}
+
+// cores writes the cores of a saving: "0.58-0.64 cores".
+func (s Saving) cores() string {
+	low, high := fmt.Sprintf("%.2g", s.Cores.Low), fmt.Sprintf("%.2g", s.Cores.High)
+	if low == high {
+		return high + " cores"
+	}
+	return low + "-" + high + " cores"
 }
 
 // holdOf is the hold that an endpoint's gain is of.

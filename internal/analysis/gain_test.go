@@ -50,8 +50,10 @@ func TestGainFormulas(t *testing.T) {
 		what      string
 		got, want float64
 	}{
-		{"flight low", g.Flight.Endpoint.Low, f.Low * flight}, {"flight high", g.Flight.Endpoint.High, f.High * flight},
-		{"hold low", g.Hold.Endpoint.Low, f.Low * hold}, {"hold high", g.Hold.Endpoint.High, f.High * hold},
+		{"flight low", g.Flight.Endpoint.Low, f.Low * flight},
+		{"flight high", g.Flight.Endpoint.High, f.High * flight},
+		{"hold low", g.Hold.Endpoint.Low, f.Low * hold},
+		{"hold high", g.Hold.Endpoint.High, f.High * hold},
 		{"process high", g.Hold.Process.High, share(600, 900).High * hold},
 		{"cores high", g.Hold.Cores.High, share(600, 900).High * hold * 0.9},
 	} {
@@ -101,6 +103,19 @@ func TestGainBounds(t *testing.T) {
 	}
 	if more, fewer := flagged(t, Options{}, 40), flagged(t, Options{}, 2); more.Flight.Endpoint.High <= fewer.Flight.Endpoint.High {
 		t.Error("more callers at once do not save more")
+	}
+}
+
+// TestGainOfAllRequests: an endpoint has at most the requests of all.
+func TestGainOfAllRequests(t *testing.T) {
+	f := share(600, 800)
+	g := flagged(t, Options{Requests: 20}, 0)
+	a := 20*0.1 + 0.6
+	if want := f.High * (1 - 1/(1+a)); !near(g.Hold.Endpoint.High, want) || g.Hold.Endpoint.Low != 0 {
+		t.Errorf("hold %+v, want up to %.4f", g.Hold.Endpoint, want)
+	}
+	if !strings.Contains(strings.Join(g.Assumes, "\n"), "At most all of the 20 requests a second") {
+		t.Errorf("assumes %q", g.Assumes)
 	}
 }
 

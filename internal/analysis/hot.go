@@ -16,18 +16,30 @@ type hotRule struct {
 }
 
 var hotRules = []hotRule{
-	{RuleRegexpCompile, "compiles regular expressions in requests", "compiling regular expressions", "compiles",
-		"compile the expression once, in a package variable with regexp.MustCompile: it is safe for concurrent use"},
-	{RuleRegexp, "spends its time on regular expressions", "matching regular expressions", "matches",
-		"look for a plain test that answers most calls first (strings.Contains, HasPrefix, Cut), or match fewer bytes"},
-	{RuleReflect, "spends its time on reflection", "reflection outside codecs", "reflects",
-		"do by type what is done by reflection, or keep what it found per type in a sync.Map"},
-	{RuleFormat, "spends its time on formatting", "package fmt outside loggers", "formats",
-		"append to a []byte with strconv and concatenate, where it runs for every request"},
-	{RuleLogging, "spends its time on logging", "its logger", "logs",
-		"log less there: ask Enabled first, sample what repeats, or log once a request with the fields of all"},
-	{RuleCopy, "spends its time on copying memory", "copying memory outside codecs", "copies",
-		"pass the bytes on instead of a copy, or make slices of the right capacity once"},
+	{
+		RuleRegexpCompile, "compiles regular expressions in requests", "compiling regular expressions", "compiles",
+		"compile the expression once, in a package variable with regexp.MustCompile: it is safe for concurrent use",
+	},
+	{
+		RuleRegexp, "spends its time on regular expressions", "matching regular expressions", "matches",
+		"look for a plain test that answers most calls first (strings.Contains, HasPrefix, Cut), or match fewer bytes",
+	},
+	{
+		RuleReflect, "spends its time on reflection", "reflection outside codecs", "reflects",
+		"do by type what is done by reflection, or keep what it found per type in a sync.Map",
+	},
+	{
+		RuleFormat, "spends its time on formatting", "package fmt outside loggers", "formats",
+		"append to a []byte with strconv and concatenate, where it runs for every request",
+	},
+	{
+		RuleLogging, "spends its time on logging", "its logger", "logs",
+		"log less there: ask Enabled first, sample what repeats, or log once a request with the fields of all",
+	},
+	{
+		RuleCopy, "spends its time on copying memory", "copying memory outside codecs", "copies",
+		"pass the bytes on instead of a copy, or make slices of the right capacity once",
+	},
 }
 
 func (t Thresholds) hot(r Rule) float64 {

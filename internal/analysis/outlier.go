@@ -11,6 +11,9 @@ import (
 // however sure the difference is.
 const minDifference = 0.05
 
+// maxNamed is how many pods are told apart in the notes.
+const maxNamed = 3
+
 // outliers finds pods that differ from the others together, in their share of
 // decoding or in what endpoints take: two-proportion tests at the 5 % level,
 // divided by how many there are (Bonferroni).
@@ -45,6 +48,7 @@ func outliers(rep *Report, perPod [][]stack) {
 			names = append(names, e.Name)
 		}
 	}
+	named := 0
 	z := bonferroni(len(pods) * (1 + len(names)))
 	for i, c := range pods {
 		test := func(what string, of func(counted) int64) {
@@ -64,8 +68,13 @@ func outliers(rep *Report, perPod [][]stack) {
 			test(name, func(c counted) int64 { return c.ends[name] })
 		}
 		if ds := rep.Pods[c.pod].Differs; len(ds) > 0 {
-			rep.Notes = append(rep.Notes, differs(rep.Pods[c.pod].Name, ds))
+			if named++; named <= maxNamed {
+				rep.Notes = append(rep.Notes, differs(rep.Pods[c.pod].Name, ds))
+			}
 		}
+	}
+	if named > maxNamed {
+		rep.Notes = append(rep.Notes, fmt.Sprintf("In all, %d of %d pods differ from the others: they may not do the same work, and shares of all together say little of each.", named, len(pods)))
 	}
 }
 

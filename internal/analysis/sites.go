@@ -123,11 +123,19 @@ func (s site) viaName() string {
 	return s.via.name
 }
 
+// leastEvidence is the part of the whole below which a place is not worth a
+// line beside a heavier one.
+const leastEvidence = 0.01
+
 // evidence writes places down. share makes the share of a value, and may look
 // at its place.
 func (t tally) evidence(n int, what, unit string, share func(weighed) Share) []Evidence {
 	var out []Evidence
-	for _, w := range t.top(n) {
+	sum := t.sum()
+	for i, w := range t.top(n) {
+		if i > 0 && float64(w.value) < leastEvidence*float64(sum) {
+			break
+		}
 		e := Evidence{What: what, Func: w.at.fn.name, File: w.at.fn.file, Line: w.at.line, Via: w.viaName(), Share: share(w)}
 		if unit != "" {
 			e.Value, e.Unit = w.value, unit

@@ -157,7 +157,10 @@ func cut(s string, n int) string {
 
 // WriteText writes the report for a terminal or a text file.
 func WriteText(w io.Writer, r *Report) error {
-	fmt.Fprintf(w, "%s\n\n", r.Headline())
+	fmt.Fprintf(w, "%s\n", r.Headline())
+	if r.Service != "" || len(r.Pods) > 0 {
+		fmt.Fprintln(w)
+	}
 	if r.Service != "" {
 		fmt.Fprintf(w, "service %s\n", r.Service)
 	}

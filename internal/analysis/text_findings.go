@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"go/format"
 	"io"
+	"math"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -55,7 +57,7 @@ func writeFindings(w io.Writer, r *Report) {
 		if e.Gain == nil {
 			continue
 		}
-		fmt.Fprintf(w, "  Gain: %s\n", e.Gain)
+		writeGain(w, e.Gain)
 		for _, a := range e.Gain.Assumes {
 			fmt.Fprintf(w, "    assumed: %s\n", a)
 		}
@@ -83,6 +85,35 @@ func writeFindings(w io.Writer, r *Report) {
 		}
 		fmt.Fprintf(w, "  Next: %s\n", f.Next)
 	}
+}
+
+// writeGain writes what sharing would save: a sentence where all is known, a
+// table where it is not.
+func writeGain(w io.Writer, g *Gain) {
+	if len(g.Cases) == 0 {
+		fmt.Fprintf(w, "  Gain: %s\n", g)
+		return
+	}
+	fmt.Fprintf(w, "  Gain: sharing in flight alone would save %s of the endpoint's CPU (%s of the process's, %s).\n", g.Flight.Endpoint, g.Flight.Process, g.Flight.cores())
+	fmt.Fprintf(w, "    With a hold of %s it is %s (%s of the process's, %s), by how often callers want the same key:\n", g.HoldTime, g.Hold.Endpoint, g.Hold.Process, g.Hold.cores())
+	for _, c := range g.Cases {
+		line := fmt.Sprintf("%s/s for one key: %s", compact(c.RatePerKey), c.Hold)
+		if c.Keys > 0 {
+			line = fmt.Sprintf("%s hot, %s", areKeys(c.Keys), line)
+		}
+		if c.Flight != nil {
+			line += fmt.Sprintf(", in flight alone %s", *c.Flight)
+		}
+		fmt.Fprintf(w, "      %s\n", line)
+	}
+}
+
+// compact writes a number with at most two digits behind the point.
+func compact(f float64) string {
+	if f >= 10 {
+		return thousands(int64(math.Round(f)))
+	}
+	return strconv.FormatFloat(math.Round(f*100)/100, 'f', -1, 64)
 }
 
 // String says an evidence in one line: "62 % (58-66 %) allocates at

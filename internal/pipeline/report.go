@@ -76,6 +76,11 @@ func (p *Pipeline) analyse(ctx context.Context, inc incident.Incident) (err erro
 	if p.Policy.Service != nil {
 		opt.AppPrefixes, opt.Routes = p.Policy.Service(inc.Alert.Key.Service, inc.Alert.Key.Env)
 	}
+	for _, c := range captures {
+		if c.Kind == incident.KindCPU && c.Role == incident.RoleHot && c.Status == incident.CaptureStored {
+			opt.Requests += c.Load.Requests
+		}
+	}
 	l := loading{captures: captures}
 	res, err := analysis.AnalyzeSeq(p.load(&l), opt)
 	if l.err != nil {
