@@ -32,8 +32,10 @@ type analyzeCmd struct {
 	Base       []string      `help:"What to compare with: a file, folder or address. Repeatable." placeholder:"FILE|FOLDER|URL" sep:"none"`
 	BaseRate   []rate        `help:"As --rate, of the base." placeholder:"'GET /x=1200/s'" sep:"none"`
 	FailOn     []condition   `help:"End with exit code 3 when the lower end of the interval reaches this: decode=30%, 'GET /x:encode=20%', '*:decode=50%', gc=25%, verdict=cache-decode, grew=5% (against --base). Repeatable." placeholder:"CONDITION" sep:"none"`
-	Zoom       string        `help:"Draw this endpoint alone." placeholder:"ENDPOINT"`
+	Draw       string        `help:"What --png and --svg draw: cpu, allocs, heap, goroutine, mutex, block, or change (against --base). The first that there is by default; --html has them all." placeholder:"KIND"`
+	Zoom       string        `help:"Draw this endpoint, below a bar of the whole process." placeholder:"ENDPOINT"`
 	PNG        string        `help:"Write the flame graph as a picture to this file; - is standard output." placeholder:"FILE"`
+	SVG        string        `help:"Write the flame graph as SVG to this file; - is standard output." placeholder:"FILE"`
 	HTML       string        `help:"Write the interactive flame graph to this file; - is standard output." placeholder:"FILE"`
 	JSON       string        `help:"Write the report as JSON to this file; - is standard output. docs/report-json.md describes it." placeholder:"FILE"`
 	MaxRaw     int64         `help:"Refuse profiles above this many decompressed bytes." default:"268435456"`
@@ -42,7 +44,7 @@ type analyzeCmd struct {
 // check finds what is wrong with the flags before anything is read.
 func (c *analyzeCmd) check() error {
 	toStdout := 0
-	for _, name := range []string{c.PNG, c.HTML, c.JSON} {
+	for _, name := range []string{c.PNG, c.SVG, c.HTML, c.JSON} {
 		if name == "-" {
 			toStdout++
 		}
@@ -55,7 +57,7 @@ func (c *analyzeCmd) check() error {
 	}
 	switch {
 	case toStdout > 1:
-		return errors.New("only one of --png, --html and --json can go to standard output")
+		return errors.New("only one of --png, --svg, --html and --json can go to standard output")
 	case fromStdin > 1:
 		return errors.New("standard input can be read once: give - once")
 	case c.Window < time.Second:
@@ -85,14 +87,18 @@ func (c *analyzeCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	tabs := tabsOf(res)
 	if len(c.Base) > 0 {
 		base, err := c.report(ctx, s, c.Base, c.BaseRate)
 		if err != nil {
 			return fmt.Errorf("the base: %w", err)
 		}
 		res.Report.Diff = analysis.DiffReports(base.Report, res.Report)
+		if change, err := analysis.DiffTree(base.Tree, res.Tree); err == nil { // both have CPU samples
+			tabs = append(tabs, flame.Tab{Name: "change", Tree: change})
+		}
 	}
-	if err := c.write(s, res); err != nil {
+	if err := c.write(s, res, tabs); err != nil {
 		return err
 	}
 	return c.verdict(s, res.Report)
@@ -135,7 +141,7 @@ func (c *analyzeCmd) report(ctx context.Context, s streams, inputs []string, giv
 		}
 	})
 	res, err := analysis.AnalyzeSeq(seq, analysis.Options{
-		Service: c.Service, AppPrefixes: c.AppPrefix, Thresholds: c.thresholds(), Rates: rates, Keys: keyMap(c.Keys), Hold: c.Hold,
+		Service: c.Service, AppPrefixes: c.AppPrefix, Thresholds: c.thresholds(), Rates: rates, Keys: keyMap(c.Keys), Hold: c.Hold, Trees: c.PNG+c.SVG+c.HTML != "",
 	})
 	for _, l := range left {
 		fmt.Fprintf(s.err, "profbot: left out: %s\n", l)
@@ -157,21 +163,23 @@ func (c *analyzeCmd) report(ctx context.Context, s streams, inputs []string, giv
 }
 
 // write puts out what was asked for.
-func (c *analyzeCmd) write(s streams, res *analysis.Result) error {
-	tree := res.Tree
+func (c *analyzeCmd) write(s streams, res *analysis.Result, tabs []flame.Tab) error {
 	opt := flame.Options{Title: res.Report.Headline(), Subtitle: subtitle(res.Report)}
 	for _, e := range res.Report.Flagged() {
 		opt.Highlight = append(opt.Highlight, e.Name)
 	}
-	if c.Zoom != "" {
+	var tree *analysis.Tree
+	if c.PNG+c.SVG+c.HTML != "" {
 		var err error
-		if tree, err = zoomed(res.Tree, c.Zoom); err != nil {
+		if tree, err = c.drawn(tabs); err != nil {
 			return err
 		}
-		opt.Subtitle = c.Zoom + " alone, " + opt.Subtitle
-	}
-	if (c.PNG != "" || c.HTML != "") && res.Report.Samples == 0 {
-		return errors.New("no flame graph: there are no CPU samples to draw")
+		if tree.Kind != "cpu" {
+			opt.Subtitle += fmt.Sprintf("; drawn: %s, %s", tree.Kind, tree.Format(tree.Root.Total))
+		}
+		if opt.Zoom = c.Zoom; c.Zoom != "" && !hasEndpoint(tree.Root, c.Zoom) {
+			return fmt.Errorf("--zoom: no samples of %q: name an endpoint as the report does", c.Zoom)
+		}
 	}
 	stdout := false
 	for _, out := range []struct {
@@ -179,7 +187,8 @@ func (c *analyzeCmd) write(s streams, res *analysis.Result) error {
 		write func(io.Writer) error
 	}{
 		{c.PNG, func(w io.Writer) error { return flame.PNG(w, tree, opt) }},
-		{c.HTML, func(w io.Writer) error { return flame.HTML(w, tree, opt) }},
+		{c.SVG, func(w io.Writer) error { return flame.SVG(w, tree, opt) }},
+		{c.HTML, func(w io.Writer) error { return flame.Page(w, tabs, opt) }},
 		{c.JSON, func(w io.Writer) error {
 			enc := json.NewEncoder(w)
 			enc.SetIndent("", "  ")
@@ -199,6 +208,36 @@ func (c *analyzeCmd) write(s streams, res *analysis.Result) error {
 	}
 	fmt.Fprintln(s.out)
 	return analysis.WriteDiff(s.out, res.Report.Diff)
+}
+
+// tabsOf are the trees that there is something to draw of.
+func tabsOf(res *analysis.Result) []flame.Tab {
+	var out []flame.Tab
+	for _, t := range append([]*analysis.Tree{res.Tree}, res.Others...) {
+		if t != nil && t.Root.Total > 0 {
+			out = append(out, flame.Tab{Name: t.Kind, Tree: t})
+		}
+	}
+	return out
+}
+
+// drawn picks the tree for pictures.
+func (c *analyzeCmd) drawn(tabs []flame.Tab) (*analysis.Tree, error) {
+	var names []string
+	for _, t := range tabs {
+		if c.Draw == "" || t.Name == c.Draw {
+			return t.Tree, nil
+		}
+		names = append(names, t.Name)
+	}
+	if len(names) == 0 {
+		return nil, errors.New("no flame graph: there are no samples to draw")
+	}
+	return nil, fmt.Errorf("--draw=%s: there is only %s", c.Draw, strings.Join(names, ", "))
+}
+
+func hasEndpoint(n *analysis.Node, name string) bool {
+	return n.Endpoint == name || slices.ContainsFunc(n.Children, func(c *analysis.Node) bool { return hasEndpoint(c, name) })
 }
 
 // verdict holds the report against the --fail-on conditions.

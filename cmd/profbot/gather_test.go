@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -135,52 +136,19 @@ func TestEndsInOrder(t *testing.T) {
 		return kept{kind, p}
 	}
 	first, second := read("allocs0"), read("allocs1")
-	if first.prof.TimeNanos >= second.prof.TimeNanos {
+	if !first.prof.Time.Before(second.prof.Time) {
 		t.Fatal("the corpus is not what this test needs")
 	}
 	first.name, second.name = "z", "a"
 	if b, a := ends([]kept{second, first}); b != first.prof || a != second.prof {
 		t.Error("not in the order of their times")
 	}
-	first.prof.TimeNanos, second.prof.TimeNanos = 0, 0
+	first.prof.Time, second.prof.Time = time.Time{}, time.Time{}
 	first.name, second.name = "p.heap-before.pb.gz", "p.heap-after.pb.gz"
 	if b, a := ends([]kept{second, first}); b != first.prof || a != second.prof {
 		t.Error("before is not before after")
 	}
 	if b, a := ends([]kept{first}); b != nil || a != first.prof {
 		t.Error("one alone is not the latest")
-	}
-}
-
-func TestZoom(t *testing.T) {
-	leaf := func(name string, n int64) *analysis.Node {
-		return &analysis.Node{Name: name, Func: name, Endpoint: "list", Total: n, Self: n}
-	}
-	at := func(name string, kids ...*analysis.Node) *analysis.Node {
-		n := &analysis.Node{Name: name, Func: name, Children: kids}
-		for _, k := range kids {
-			n.Total += k.Total
-		}
-		return n
-	}
-	list := func(kids ...*analysis.Node) *analysis.Node { n := at("list", kids...); n.Endpoint = "list"; return n }
-	// The handler is reached in two ways.
-	tree := &analysis.Tree{Root: at("root", at("mw", list(leaf("decode", 5), leaf("sort", 1))), list(leaf("sort", 7)), at("user", &analysis.Node{Func: "work", Endpoint: "user", Total: 9, Self: 9})), Kind: "cpu", Unit: "samples"}
-	got, err := zoomed(tree, "list")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.Root.Total != 13 || len(got.Root.Children) != 1 || got.Kind != "cpu" {
-		t.Fatalf("%+v", got.Root)
-	}
-	h := got.Root.Children[0]
-	if h.Total != 13 || len(h.Children) != 2 || h.Children[0].Func != "sort" || h.Children[0].Total != 8 || h.Children[1].Total != 5 {
-		t.Errorf("merged: %+v, %+v", h, h.Children)
-	}
-	if tree.Root.Total != 22 || tree.Root.Children[0].Children[0].Total != 6 {
-		t.Error("the tree itself was changed")
-	}
-	if _, err := zoomed(tree, "nobody"); err == nil {
-		t.Error("an endpoint that is not there was drawn")
 	}
 }

@@ -57,12 +57,17 @@ type Options struct {
 	// Hold is how long a shared value would be kept, for [Gain.Hold]. 0 means
 	// 100 ms.
 	Hold time.Duration
+	// Trees asks for the trees of the other profiles too.
+	Trees bool
 }
 
 // Result is a report with what a flame graph draws.
 type Result struct {
-	Report  *Report
-	Tree    *Tree // CPU of the hot pods
+	Report *Report
+	Tree   *Tree // CPU of the hot pods; its root's Total is 0 without CPU samples
+	// Others are the trees of the hot pods' other profiles, in the order
+	// allocs, heap, goroutine, mutex, block; only with [Options.Trees].
+	Others  []*Tree
 	Control *Tree // CPU of the control pods; nil without one
 }
 
@@ -139,7 +144,7 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 	}
 	classifyAll(t, x.weighing(cpu, control), opt.AppPrefixes)
 
-	a := attribute(t, cpu, opt.Routes, allocs, x.goroutines)
+	a := attribute(t, cpu, opt.Routes, allocs, x.allocs, x.goroutines, x.heap.after, x.mutex.delay, x.block.delay)
 	if len(control) > 0 {
 		attribute(t, control, opt.Routes)
 	}
@@ -173,6 +178,9 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 		rep.Notes = append(rep.Notes, "Endpoints are told from stacks: profiler labels would name the routes.")
 	}
 	res := &Result{Report: rep, Tree: buildTree(t, cpu, rep)}
+	if opt.Trees {
+		res.Others = x.otherTrees(allocs)
+	}
 	if len(control) > 0 {
 		res.Control = buildTree(t, control, rep)
 	}
