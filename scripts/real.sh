@@ -3,14 +3,15 @@
 #
 #   sh scripts/real.sh                  all of them, some eight minutes
 #   sh scripts/real.sh etcd caddy       only these
+#   sh scripts/real.sh openfga          built from its module: some minutes more
 #
-# The servers are Debian's own builds. Their packages are unpacked into a
-# temporary folder, not installed, so no service starts and nothing is left.
+# The servers are Debian's own builds, but for the last. Their packages are
+# unpacked into a temporary folder, not installed, so no service starts and
+# nothing is left.
 # Each server listens on free loopback ports only, and is ended by its pid.
 # WINDOW=10 takes shorter profiles; OUT=dir keeps the profiles themselves.
 set -eu
 cd "$(dirname "$0")/.."
-repo=$PWD
 window=${WINDOW:-20}
 all="prometheus etcd caddy nats alertmanager influxdb victoria-metrics registry syncthing pushgateway node-exporter"
 
@@ -20,10 +21,11 @@ for tool in go curl apt-get dpkg; do
 done
 
 tmp=$(mktemp -d)
-pid=
+pid= link=
 stop() { # the one server that runs
 	[ -z "$pid" ] || { kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || :; }
-	pid=
+	[ -z "$link" ] || rm "$link"
+	pid= link=
 }
 trap 'stop; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
@@ -42,7 +44,13 @@ package() { # NAME: the Debian package of a server
 	esac
 }
 
+openfga=github.com/openfga/openfga/cmd/openfga@v1.8.13
+
 unpack() { # PACKAGE
+	if [ "$1" = openfga ]; then
+		GOFLAGS=-mod=mod GOWORK=off GOBIN=$root/usr/bin go install "$openfga"
+		return
+	fi
 	(cd "$tmp/deb" && { apt-get -qq download "$1" 2>/dev/null || { apt-get -qq update && apt-get -qq download "$1"; }; } >/dev/null 2>&1) ||
 		{ echo "real: the package $1 cannot be had here: on Debian 12, as root, apt-get finds it"; return 1; }
 	dpkg -x "$tmp"/deb/"$1"_*.deb "$root"
@@ -105,7 +113,6 @@ start_caddy() {
 		{
 			admin 127.0.0.1:$port2
 			auto_https off
-			persist_config off
 		}
 		http://127.0.0.1:$port1 {
 			root * $data/www
@@ -129,6 +136,12 @@ start_nats() {
 }
 
 start_alertmanager() {
+	# Debian's build reads its templates from there, whatever is configured.
+	[ -e /usr/share/prometheus/alertmanager ] || {
+		mkdir -p /usr/share/prometheus
+		ln -s "$root/usr/share/prometheus/alertmanager" /usr/share/prometheus/alertmanager
+		link=/usr/share/prometheus/alertmanager
+	}
 	printf 'route: {receiver: nobody, group_by: [alertname]}\nreceivers: [{name: nobody}]\n' >"$data/a.yml"
 	run "$target/-/ready" "$root/usr/bin/prometheus-alertmanager" --config.file="$data/a.yml" --storage.path="$data/am" \
 		--web.listen-address="127.0.0.1:$port1" --cluster.listen-address=
@@ -177,7 +190,7 @@ start_registry() {
 			"$(wc -c <"$data/config")" "$config" "$layer" |
 			curl -sf -o "$data/put" -X PUT -H 'Content-Type: application/vnd.docker.distribution.manifest.v2+json' --data-binary @- "$target/v2/shop/api/manifests/v$i"
 	done
-	replace="s/@LAYER@/$layer/"
+	mark=@LAYER@ value=$layer
 }
 
 start_syncthing() {
@@ -188,7 +201,7 @@ start_syncthing() {
 	sed -i -e "s#<listenAddress>.*<#<listenAddress>tcp://127.0.0.1:$port3<#" -e 's#Enabled>true<#Enabled>false<#' \
 		-e 's#<urAccepted>.*<#<urAccepted>-1<#' -e 's#<autoUpgradeIntervalH>.*<#<autoUpgradeIntervalH>0<#' "$data/st/config.xml"
 	pprof=http://127.0.0.1:$port2/debug/pprof
-	run "$target/rest/noauth/health" env STNOUPGRADE=1 STPROFILER="127.0.0.1:$port2" "$root/usr/bin/syncthing" serve --home="$data/st" \
+	run "$target/" env STNOUPGRADE=1 STPROFILER="127.0.0.1:$port2" "$root/usr/bin/syncthing" serve --home="$data/st" \
 		--no-browser --no-restart --gui-address="127.0.0.1:$port1" --gui-apikey=load
 }
 
@@ -200,8 +213,23 @@ start_node_exporter() {
 	run "$target/" "$root/usr/bin/prometheus-node-exporter" --web.listen-address="127.0.0.1:$port1" --web.disable-exporter-metrics
 }
 
+start_openfga() {
+	pprof=http://127.0.0.1:$port2/debug/pprof
+	run "$target/healthz" "$root/usr/bin/openfga" run --datastore-engine memory --http-addr "127.0.0.1:$port1" --grpc-addr "127.0.0.1:$port3" \
+		--profiler-enabled --profiler-addr "127.0.0.1:$port2" --playground-enabled=false --metrics-enabled=false --log-level error
+	store=$(curl -sf -d '{"name":"shop"}' "$target/stores" | sed 's/.*"id":"\([^"]*\)".*/\1/')
+	curl -sf -o "$data/model" -d '{"schema_version":"1.1","type_definitions":[{"type":"user"},{"type":"document",
+		"relations":{"owner":{"this":{}},"viewer":{"union":{"child":[{"this":{}},{"computedUserset":{"relation":"owner"}}]}}},
+		"metadata":{"relations":{"owner":{"directly_related_user_types":[{"type":"user"}]},"viewer":{"directly_related_user_types":[{"type":"user"}]}}}}]}' \
+		"$target/stores/$store/authorization-models"
+	for user in $(seq 0 99); do
+		curl -sf -o "$data/tuple" -d "{\"writes\":{\"tuple_keys\":[{\"user\":\"user:u$user\",\"relation\":\"viewer\",\"object\":\"document:d$((user * 5))\"}]}}" "$target/stores/$store/write"
+	done
+	mark=@STORE@ value=$store
+}
+
 measure() { # NAME
-	server=$1 data=$tmp/$1 replace=
+	server=$1 data=$tmp/$1 mark=@NONE@ value=@NONE@
 	[ -f "scripts/real/$server.load" ] || [ "$server" = nats ] || { echo "real: $server: want one of $all"; return 1; }
 	unpack "$(package "$server")" || return 1
 	mkdir -p "$data"
@@ -210,7 +238,7 @@ measure() { # NAME
 	target=http://127.0.0.1:$port1
 	pprof=$target/debug/pprof
 	"start_$(echo "$server" | tr - _)" || return 1
-	if [ "$server" = nats ]; then : >"$data/load"; else sed "$replace" "scripts/real/$server.load" >"$data/load"; fi
+	if [ "$server" = nats ]; then : >"$data/load"; else sed "s/$mark/$value/" "scripts/real/$server.load" >"$data/load"; fi
 	echo "$server: load for $((window + 6)) s"
 	"$tmp/load" -for $((window + 6))s -c 3 "$target" <"$data/load" >"$data/sent" &
 	loader=$!
@@ -225,14 +253,17 @@ measure() { # NAME
 		sed "s/127\.0\.0\.1:[0-9]*/HOST:PORT/g; s/[[:space:]]*\$//" "$data/report"
 		echo
 		echo "The load ($(version "$(package "$server")")):"
-		cat "$data/sent"
+		sed "s/$value/$mark/" "$data/sent"
 	} >"docs/real/$server.txt"
 	case $server in prometheus | etcd) cp "$data/flame.png" "docs/real/$server.png" ;; esac
 	[ -z "${OUT-}" ] || keep
 	stop
 }
 
-version() { dpkg-deb -W --showformat='${Package} ${Version}' "$tmp/deb/$1"_*.deb; }
+version() { # PACKAGE
+	[ "$1" != openfga ] || { echo "$openfga" && return; }
+	dpkg-deb -W --showformat='${Package} ${Version}' "$tmp/deb/$1"_*.deb
+}
 
 keep() { # the profiles of a second run of the same load, for other tools
 	"$tmp/load" -for $((window + 3))s -c 3 "$target" <"$data/load" >"$data/sent2" &

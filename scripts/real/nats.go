@@ -12,11 +12,14 @@ import (
 )
 
 // pubsub speaks the NATS protocol: workers publishers send 512-byte messages to
-// subjects orders.N.created, rate messages a second among them, and twice as
+// subjects orders.N.created, batch times rate messages a second among them, and twice as
 // many subscribers listen with wildcards, so that each message reaches several.
 // It returns when ctx has ended and every connection is closed.
 func pubsub(ctx context.Context, addr string, workers, rate int) error {
-	const subjects = 200
+	const (
+		subjects = 200
+		batch    = 16 // messages of one turn, and of one write
+	)
 	var sent, bytesSeen atomic.Int64
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -55,9 +58,12 @@ func pubsub(ctx context.Context, addr string, workers, rate int) error {
 			fmt.Fprint(w, "CONNECT {\"verbose\":false}\r\n")
 			n := 0
 			for range tick {
-				fmt.Fprintf(w, "PUB orders.%d.created %d\r\n%s\r\n", n%subjects, len(message), message)
-				if n++; n%8 == 0 && w.Flush() != nil {
-					break
+				for range batch {
+					fmt.Fprintf(w, "PUB orders.%d.created %d\r\n%s\r\n", n%subjects, len(message), message)
+					n++
+				}
+				if w.Flush() != nil {
+					break // ctx has ended
 				}
 			}
 			sent.Add(int64(n))
