@@ -9,7 +9,7 @@ APART := pkg/sfcache/sfprom
 FUZZTIME ?= 20s
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test lint fmt build demo pictures fuzz bench bench-sfcache golden vuln setup clean
+.PHONY: help test lint fmt build demo real pictures fuzz bench bench-sfcache golden vuln setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ build: ## Build bin/profbot, one static file
 
 demo: ## Run the whole loop on this machine
 	go run ./cmd/profbot demo
+
+real: ## Profile real Go servers under load, rewrite docs/real; NAMES="etcd caddy"
+	@sh scripts/real.sh $(NAMES)
 
 pictures: ## Make the pictures in docs/ from a run of the demo
 	@sh scripts/pictures.sh

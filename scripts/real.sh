@@ -1,14 +1,15 @@
 #!/bin/sh
-# Profiles real Go servers under load and rewrites docs/real/*.txt:
+# Profiles real Go servers under load; rewrites docs/real/*.txt and the reports
+# inside docs/real-servers.md:
 #
-#   sh scripts/real.sh                  all of them, some eight minutes
+#   sh scripts/real.sh                  all of them, some six minutes
 #   sh scripts/real.sh etcd caddy       only these
 #   sh scripts/real.sh openfga          built from its module: some minutes more
 #
 # The servers are Debian's own builds, but for the last. Their packages are
 # unpacked into a temporary folder, not installed, so no service starts and
-# nothing is left.
-# Each server listens on free loopback ports only, and is ended by its pid.
+# nothing is left. Each listens on free loopback ports only, and is ended by
+# its pid.
 # WINDOW=10 takes shorter profiles; OUT=dir keeps the profiles themselves.
 set -eu
 cd "$(dirname "$0")/.."
@@ -21,11 +22,12 @@ for tool in go curl apt-get dpkg; do
 done
 
 tmp=$(mktemp -d)
-pid= link=
+pid= link= made=
 stop() { # the one server that runs
 	[ -z "$pid" ] || { kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || :; }
 	[ -z "$link" ] || rm "$link"
-	pid= link=
+	[ -z "$made" ] || rmdir "$made"
+	pid= link= made=
 }
 trap 'stop; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
@@ -138,7 +140,7 @@ start_nats() {
 start_alertmanager() {
 	# Debian's build reads its templates from there, whatever is configured.
 	[ -e /usr/share/prometheus/alertmanager ] || {
-		mkdir -p /usr/share/prometheus
+		[ -d /usr/share/prometheus ] || mkdir "${made:=/usr/share/prometheus}"
 		ln -s "$root/usr/share/prometheus/alertmanager" /usr/share/prometheus/alertmanager
 		link=/usr/share/prometheus/alertmanager
 	}
@@ -277,9 +279,26 @@ keep() { # the profiles of a second run of the same load, for other tools
 	wait "$loader"
 }
 
+quote() { # NAME: the report into its place in the document
+	awk -v report="docs/real/$1.txt" -v name="$1" '
+		$0 == "<!-- report " name " -->" {
+			print
+			print "```"
+			while ((getline line <report) > 0 && line !~ /^The load/) {
+				if (line != "" && blank) print ""
+				blank = line == ""
+				if (!blank) print line
+			}
+			print "```"
+			skip = 1
+		}
+		$0 == "<!-- end -->" { skip = 0 }
+		!skip' docs/real-servers.md >"$tmp/document" && cp "$tmp/document" docs/real-servers.md
+}
+
 missed=
 for name in ${*:-$all}; do
-	measure "$name" || { stop; missed="$missed $name"; }
+	if measure "$name"; then quote "$name"; else stop && missed="$missed $name"; fi
 done
 [ -z "$missed" ] || { echo "real: not measured:$missed"; exit 1; }
-echo "real: docs/real/*.txt are rewritten; see whether docs/real-servers.md still says what they show"
+echo "real: the reports are rewritten; see whether the words around them in docs/real-servers.md still hold"

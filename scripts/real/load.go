@@ -55,7 +55,7 @@ func run() error {
 	free := flag.Int("free", 0, "print so many free TCP ports and end")
 	flag.Parse()
 	if *free > 0 {
-		return freePorts(*free)
+		return freePorts(context.Background(), *free)
 	}
 	base, err := url.Parse(flag.Arg(0))
 	if err != nil {
@@ -75,7 +75,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	return s.send(ctx, strings.TrimSuffix(base.String(), "/"), *workers, *rate)
+	return s.send(ctx, os.Stdout, strings.TrimSuffix(base.String(), "/"), *workers, *rate)
 }
 
 // onlyLoopback refuses addresses that are not of this machine, names included.
@@ -185,9 +185,9 @@ func text(n int) string {
 	return string(b)
 }
 
-// send has workers goroutines send requests until ctx ends, and prints what
-// became of them. It waits for all of them.
-func (s *scenario) send(ctx context.Context, base string, workers, rate int) error {
+// send has workers goroutines send requests until ctx ends, and prints to out
+// what became of them. It waits for all of them.
+func (s *scenario) send(ctx context.Context, out io.Writer, base string, workers, rate int) error {
 	client := &http.Client{
 		Transport: &http.Transport{MaxIdleConnsPerHost: workers},
 		// A registry answers with redirects to other addresses; load stays here.
@@ -217,10 +217,10 @@ func (s *scenario) send(ctx context.Context, base string, workers, rate int) err
 	wg.Wait()
 	took := time.Since(start).Seconds()
 	for _, q := range s.requests {
-		fmt.Printf("%8.1f/s  %6d failed  %s\n", float64(q.sent.Load())/took, q.failed.Load(), q.name)
+		fmt.Fprintf(out, "%8.1f/s  %6d failed  %s\n", float64(q.sent.Load())/took, q.failed.Load(), q.name)
 	}
 	if e := firstErr.Load(); e != nil {
-		fmt.Println("first failure:", *e)
+		fmt.Fprintln(out, "first failure:", *e)
 	}
 	return nil
 }
@@ -278,9 +278,9 @@ func pace(ctx context.Context, rate int) <-chan struct{} {
 }
 
 // freePorts prints n ports on which nobody listens now.
-func freePorts(n int) error {
+func freePorts(ctx context.Context, n int) error {
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
@@ -296,6 +296,6 @@ func dial(ctx context.Context, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	context.AfterFunc(ctx, func() { conn.Close() })
+	context.AfterFunc(ctx, func() { _ = conn.Close() })
 	return conn, nil
 }
