@@ -48,6 +48,7 @@ var rings = map[string][]string{
 	"internal/archtest":   {},
 	"cmd/profbot":         {"internal/*"},
 	"pkg/sfcache":         {},
+	"scripts/real":        {},
 }
 
 // pure packages may import these beside the standard library.
