@@ -375,7 +375,8 @@ func TestReportsConform(t *testing.T) {
 		for _, b := range check(v) {
 			t.Errorf("%s: %s", name, b)
 		}
-		golden(t, "report-"+name+".json", append(data, '\n'))
+		// Where the corpus was built says nothing to a reader.
+		golden(t, "report-"+name+".json", append(bytes.ReplaceAll(data, []byte("/tmp/research/analysis/work/truth/"), []byte("/src/")), '\n'))
 		var again Report
 		if err := json.Unmarshal(data, &again); err != nil {
 			t.Fatal(err)
