@@ -120,24 +120,33 @@ func (a apps) categoryOf(f *fn) Category {
 type spent struct {
 	codec     *codec
 	suspected *fn
-	entry     int32 // index of the codec's entry frame; -1 for none
-	dir       way
-	io        bool
-	alloc     bool
-	logging   bool
+	brief
+}
+
+// brief is what a stack keeps of it: there may be hundreds of thousands.
+type brief struct {
+	entry   int32 // index of the codec's entry frame; -1 for none
+	dir     way
+	io      bool
+	alloc   bool
+	logging bool
 }
 
 // work finds out what attributed stacks were doing.
 func work(t *paths, lists ...[]stack) {
 	var fs []frame
 	for s := range each(lists) {
-		from := int(s.handler)
-		if s.end == nil {
-			from = 0
-		}
 		fs = t.path(s.node, fs)
-		s.work = workOf(fs, from)
+		s.work = workOf(fs, s.from()).brief
 	}
+}
+
+// from is the index of the frame from which on a stack works for its endpoint.
+func (s *stack) from() int {
+	if s.end == nil {
+		return 0
+	}
+	return int(s.handler)
 }
 
 // workOf classifies a stack from its endpoint's handler on: the outermost
