@@ -82,7 +82,9 @@ func newFn(name, file string, line int64) *fn {
 	x := &fn{name: cleanName(name), file: file, line: line}
 	x.pkg, x.sym = splitName(x.name)
 	x.base = x.name
-	if loc := closureTail.FindStringIndex(x.name); loc != nil && loc[0] > 0 {
+	if end := len(x.name) - 1; end < 0 || x.name[end] > '9' && x.name[end] != 'm' || x.name[end] < '0' {
+		// No literal's name: most are not, and the expression is slow to see it.
+	} else if loc := closureTail.FindStringIndex(x.name); loc != nil && loc[0] > 0 {
 		x.base = x.name[:loc[0]]
 		x.flags |= isClosure
 	}
@@ -133,8 +135,10 @@ func splitName(s string) (pkg, sym string) {
 	if dot < 0 {
 		return "", s
 	}
-	if m := versioned.FindStringIndex(rest); m != nil {
-		dot = m[1] - 1
+	if strings.HasPrefix(rest[dot:], ".v") {
+		if m := versioned.FindStringIndex(rest); m != nil {
+			dot = m[1] - 1
+		}
 	}
 	return s[:slash+1+dot], rest[dot+1:]
 }

@@ -29,7 +29,7 @@ func buildTree(t *paths, stacks []stack, rep *Report) *Tree {
 			if i >= int(s.handler) {
 				end = s.end
 			}
-			n = b.child(n, f.fn, end, nodeCategory(s, fs, i))
+			n = b.child(n, f.fn, end, worksFor(s, fs, i))
 			n.Total += l.total
 		}
 		n.Self += l.self
@@ -83,25 +83,29 @@ func limbsOf(t *paths, stacks []stack, sub []int64, least int64) []limb {
 	return out
 }
 
-// nodeCategory colours a frame by what it is, and below a codec's entry by
-// what it works for: reflect and strconv there are part of the decoding.
-func nodeCategory(s *stack, fs []frame, i int) Category {
-	f := fs[i].fn
-	w := s.work
-	if w.entry >= 0 && i >= int(w.entry) && (f.category == CatLibrary || f.category == CatDecode || f.category == CatEncode || i == int(w.entry)) {
-		switch w.dir {
-		case decode:
-			return CatDecode
-		case encode:
-			return CatEncode
-		case compress, decompress:
-			if f.codec == nil || i == int(w.entry) {
-				return CatCompress
-			}
-		}
+// worksFor says what a frame below a codec's entry works for: reflect and
+// strconv there are part of the decoding. Frames that keep their own category
+// work for nothing.
+func worksFor(s *stack, fs []frame, i int) way {
+	f, w := fs[i].fn, s.work
+	if w.entry < 0 || i < int(w.entry) || f.category != CatLibrary && f.category != CatDecode && f.category != CatEncode && i != int(w.entry) {
+		return noWay
 	}
-	return f.category
+	dir := w.dir
+	if dir == decompress {
+		dir = compress
+	}
+	if dir == compress && f.codec != nil && i != int(w.entry) {
+		return noWay
+	}
+	if categories[dir] == f.category {
+		return noWay
+	}
+	return dir
 }
+
+// categories are those of frames that work for something.
+var categories = [...]Category{decode: CatDecode, encode: CatEncode, compress: CatCompress}
 
 // builder makes the nodes of one tree.
 type builder struct {
@@ -117,14 +121,11 @@ type kid struct {
 	parent *Node
 	fn     *fn
 	end    int32 // number of the endpoint's name; 0 for none
-	cat    Category
+	dir    int32 // the way that it works for
 }
 
-func (b *builder) child(parent *Node, f *fn, end *endpoint, cat Category) *Node {
-	key := kid{parent: parent, fn: f, cat: cat}
-	if cat == f.category {
-		key.cat = "" // most are: there is less to hash
-	}
+func (b *builder) child(parent *Node, f *fn, end *endpoint, dir way) *Node {
+	key := kid{parent: parent, fn: f, dir: int32(dir)}
 	if end != nil {
 		id, ok := b.ends[end]
 		if !ok {
@@ -142,7 +143,10 @@ func (b *builder) child(parent *Node, f *fn, end *endpoint, cat Category) *Node 
 	if b.names[f.id] == "" {
 		b.names[f.id] = short(f)
 	}
-	c := &Node{Name: b.names[f.id], Func: f.name, File: f.file, Line: f.line, Category: cat}
+	c := &Node{Name: b.names[f.id], Func: f.name, File: f.file, Line: f.line, Category: f.category}
+	if dir != noWay {
+		c.Category = categories[dir]
+	}
 	if end != nil {
 		c.Endpoint = end.name
 	}
