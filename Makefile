@@ -10,7 +10,7 @@ FUZZTIME ?= 20s
 TRUTH ?= internal/analysis/testdata/corpus/truth.json
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test lint fmt build demo pictures eval gallery real fuzz bench bench-sfcache golden vuln setup clean
+.PHONY: help test lint fmt build demo pictures eval gallery real fuzz bench bench-analyze bench-sfcache golden vuln setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -56,6 +56,10 @@ fuzz: ## Fuzz every target for FUZZTIME each
 
 bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem work
+
+bench-analyze: build ## Compare a report's time and memory with go tool pprof; ARGS=-check to fail below the bar
+	go build -trimpath -o bin/bench-analyze ./internal/analysis/bench
+	bin/bench-analyze $(ARGS)
 
 bench-sfcache: ## Compare sfcache with other caches; ARGS="-quick" for a first look
 	cd pkg/sfcache/bench && GOWORK=off go run . $(ARGS)

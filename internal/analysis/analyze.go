@@ -279,15 +279,15 @@ func subtract(stacks, before []stack) []stack {
 
 // classifyAll decides what every function is.
 func classifyAll(t *paths, cpu [][]stack, prefixes []string) {
-	sub := make([]int64, len(t.nodes))
-	for s := range each(cpu) {
-		sub[s.node] += s.value
-	}
-	weight := map[*fn]int64{}
+	sub := t.sums(cpu...)
+	byID := make([]int64, len(t.all))
 	for n := len(t.nodes) - 1; n > 0; n-- {
-		sub[t.nodes[n].parent] += sub[n]
-		if sub[n] > 0 {
-			weight[t.at(uint32(n)).fn] += sub[n]
+		byID[t.at(uint32(n)).fn.id] += sub[n]
+	}
+	weight := make(map[*fn]int64, len(t.all))
+	for id, w := range byID {
+		if w > 0 {
+			weight[t.all[id]] = w
 		}
 	}
 	a := findApps(t.all, weight, prefixes, t.program)

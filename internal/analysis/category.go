@@ -23,6 +23,9 @@ func (a apps) classify(f *fn) {
 		f.flags |= isLogging
 	}
 	f.category = a.categoryOf(f)
+	if borrowed.MatchString(f.name) {
+		f.flags |= isBorrowed
+	}
 	if f.origin == originApp || f.origin == originThird {
 		f.codec, f.dir = generatedCodec(f)
 	}
@@ -64,6 +67,11 @@ var (
 	// with the names of Go 1.26's Green Tea collector.
 	gcWork  = regexp.MustCompile(`^(gc[A-Z]|bgsweep|bgscavenge|markroot|scan(object|Object|Span|block|stack)|greyobject|tryDeferToSpanScan|sweep|\(\*(sweepLocked|gcWork|mspan|mheap|mcache|mcentral|pageAlloc|spanQueue|spanInlineMarkBits|gcControllerState|limiterEvent)\)|wbBuf|shade|mallocgc|newobject|newarray|growslice|makeslice|deductAssist|nextFreeFast|publicationBarrier|heapBits|heapSet|memclrNoHeapPointersChunked|bulkBarrier|\(\*wbBuf\))`)
 	loggers = regexp.MustCompile(`^(log|log/slog|go\.uber\.org/zap.*|github\.com/rs/zerolog.*|github\.com/sirupsen/logrus.*|github\.com/go-kit/log.*|k8s\.io/klog.*|github\.com/hashicorp/go-hclog.*|github\.com/charmbracelet/log.*|github\.com/phuslu/log.*)$`)
+
+	// borrowed are leaves that do their caller's work: what the compiler calls
+	// for a copy or a comparison, and the frame on which a profiling signal
+	// finds a goroutine that is being preempted.
+	borrowed = regexp.MustCompile(`^(runtime\.(asyncPreempt2?|memmove|memclrNoHeapPointers|memequal\w*|memhash\w*|strhash\w*|duff(copy|zero))|memeqbody|cmpbody|indexbody|indexbytebody|countbody|aeshashbody|internal/bytealg\.\w+)$`)
 
 	// logPackage matches libraries of which the path says that they log:
 	// interceptors that encode requests and replies for the log.
@@ -124,24 +132,33 @@ func (a apps) categoryOf(f *fn) Category {
 type spent struct {
 	codec     *codec
 	suspected *fn
-	entry     int32 // index of the codec's entry frame; -1 for none
-	dir       way
-	io        bool
-	alloc     bool
-	logging   bool
+	gist
+}
+
+// gist is what a stack keeps of it: there may be hundreds of thousands.
+type gist struct {
+	entry   int32 // index of the codec's entry frame; -1 for none
+	dir     way
+	io      bool
+	alloc   bool
+	logging bool
 }
 
 // work finds out what attributed stacks were doing.
 func work(t *paths, lists ...[]stack) {
 	var fs []frame
 	for s := range each(lists) {
-		from := int(s.handler)
-		if s.end == nil {
-			from = 0
-		}
 		fs = t.path(s.node, fs)
-		s.work = workOf(fs, from)
+		s.work = workOf(fs, s.from()).gist
 	}
+}
+
+// from is the index of the frame from which on a stack works for its endpoint.
+func (s *stack) from() int {
+	if s.end == nil {
+		return 0
+	}
+	return int(s.handler)
 }
 
 // workOf classifies a stack from its endpoint's handler on: the outermost

@@ -57,7 +57,8 @@ func (c *counts) add(s *stack, fs []frame) {
 	if s.truncated {
 		c.truncated += s.value
 	}
-	if f := s.work.suspected; f != nil {
+	w := workOf(fs, s.from())
+	if f := w.suspected; f != nil {
 		c.suspected[f.name] += s.value
 	}
 	if s.end == nil {
@@ -72,7 +73,6 @@ func (c *counts) add(s *stack, fs []frame) {
 	}
 	e := c.end(s.end)
 	e.total += s.value
-	w := s.work
 	if w.alloc {
 		e.alloc += s.value
 	}

@@ -147,7 +147,7 @@ func heaviestNode(nodes []*Node) *Node {
 
 // sortNodes puts siblings into the order that [Node.Children] promises.
 func sortNodes(nodes []*Node) {
-	slices.SortFunc(nodes, func(x, y *Node) int {
+	slices.SortStableFunc(nodes, func(x, y *Node) int {
 		return cmp.Or(cmp.Compare(y.Total, x.Total), cmp.Compare(x.Func, y.Func), cmp.Compare(x.Endpoint, y.Endpoint), cmp.Compare(x.Category, y.Category))
 	})
 }

@@ -58,7 +58,8 @@ type caller struct {
 func gather(t *paths, cpu, allocs []stack) *evidence {
 	ev := &evidence{t: t, readers: map[caller]map[*source]int64{}, found: map[foundKey]found{},
 		served: map[*endpoint]bool{}, others: map[*endpoint]bool{}, allocs: len(allocs) > 0}
-	above := map[*fn]bool{}
+	above := make([]bool, len(t.all)) // by fn.id
+	any := false
 	var fs []frame
 	for s := range each([][]stack{cpu, allocs}) {
 		if s.work.dir != decode {
@@ -66,18 +67,19 @@ func gather(t *paths, cpu, allocs []stack) *evidence {
 		}
 		fs = t.path(s.node, fs)
 		for i := min(s.handler, s.work.entry); i < s.work.entry; i++ {
-			above[fs[i].fn] = true
+			above[fs[i].fn.id], any = true, true
 		}
 		ev.noteReader(s, fs)
 	}
-	if len(above) == 0 {
+	if !any {
 		return ev
 	}
 	for k, stacks := range [2][]stack{cpu, allocs} {
 		ev.calls[k] = map[caller]calls{}
+		edges := map[edge]*[2]*callWeight{}
 		for i := range stacks {
 			fs = t.path(stacks[i].node, fs)
-			ev.noteCalls(ev.calls[k], fs, &stacks[i], above)
+			ev.noteCalls(ev.calls[k], fs, &stacks[i], edges, above)
 			ev.noteBodies(&stacks[i], fs)
 		}
 	}
@@ -104,7 +106,7 @@ func (ev *evidence) noteReader(s *stack, fs []frame) {
 	}
 }
 
-func (ev *evidence) noteCalls(index map[caller]calls, fs []frame, s *stack, above map[*fn]bool) {
+func (ev *evidence) noteCalls(index map[caller]calls, fs []frame, s *stack, edges map[edge]*[2]*callWeight, above []bool) {
 	// The source below each frame, from the leaf up: the outermost one counts,
 	// and what lies below a codec's entry was consumed there.
 	last := len(fs)
@@ -123,16 +125,24 @@ func (ev *evidence) noteCalls(index map[caller]calls, fs []frame, s *stack, abov
 		}
 		carrier = carrier || i < last && f.has(isCarrier)
 		from := fs[i-1]
-		if !above[from.fn] {
+		if !above[from.fn.id] {
 			continue
 		}
 		below, carries := src, carrier && src == nil
 		if i >= last {
 			below, carries = nil, false
 		}
-		note(index, caller{fn: from.fn}, call{from.line, f}, s.value, below, carries)
-		if s.end != nil {
-			note(index, caller{end: s.end, fn: from.fn}, call{from.line, f}, s.value, below, carries)
+		by := edge{from, f, s.end}
+		ws := edges[by]
+		if ws == nil {
+			ws = &[2]*callWeight{weigh(index, caller{fn: from.fn}, call{from.line, f})}
+			if s.end != nil {
+				ws[1] = weigh(index, caller{end: s.end, fn: from.fn}, call{from.line, f})
+			}
+			edges[by] = ws
+		}
+		for _, w := range ws {
+			w.add(s.value, below, carries)
 		}
 	}
 }
@@ -149,7 +159,16 @@ func (ev *evidence) noteBodies(s *stack, fs []frame) {
 	}
 }
 
-func note(index map[caller]calls, by caller, c call, value int64, src *source, carries bool) {
+// edge is a call in an endpoint, of which the weights are remembered: in it,
+// and in any.
+type edge struct {
+	at     frame
+	callee *fn
+	end    *endpoint
+}
+
+// weigh finds or makes the weight of a call.
+func weigh(index map[caller]calls, by caller, c call) *callWeight {
 	cs := index[by]
 	if cs == nil {
 		cs = calls{}
@@ -159,6 +178,13 @@ func note(index map[caller]calls, by caller, c call, value int64, src *source, c
 	if w == nil {
 		w = &callWeight{}
 		cs[c] = w
+	}
+	return w
+}
+
+func (w *callWeight) add(value int64, src *source, carries bool) {
+	if w == nil {
+		return
 	}
 	w.total += value
 	if carries {

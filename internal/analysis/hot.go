@@ -59,7 +59,7 @@ var (
 // logger formats is logging.
 func heatOf(s *stack, fs []frame) (Rule, int) {
 	codecAt := len(fs)
-	if s.work.entry >= 0 && s.work.codec != nil {
+	if s.work.entry >= 0 && s.work.dir != noWay {
 		codecAt = int(s.work.entry)
 	}
 	for i := min(int(s.handler), len(fs)); i < len(fs); i++ {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/profbot/profbot/internal/profile"
@@ -57,7 +58,7 @@ type stack struct {
 	// truncated: the runtime cut the root off, and no complete stack told it.
 	truncated bool
 
-	work spent
+	work gist
 }
 
 const (
@@ -118,6 +119,18 @@ func (t *paths) grow() {
 
 // at is the frame of a node.
 func (t *paths) at(n uint32) frame { return t.frames[t.nodes[n].frame] }
+
+// sums adds up the values of stacks at and below each node.
+func (t *paths) sums(lists ...[]stack) []int64 {
+	sub := make([]int64, len(t.nodes))
+	for s := range each(lists) {
+		sub[s.node] += s.value
+	}
+	for n := len(t.nodes) - 1; n > 0; n-- {
+		sub[t.nodes[n].parent] += sub[n]
+	}
+	return sub
+}
 
 // path appends the frames of a node's path to buf[:0], root first.
 func (t *paths) path(n uint32, buf []frame) []frame {
@@ -180,9 +193,11 @@ func (t *paths) read(p *profile.Profile, value func(*profile.Sample) (int64, err
 		runs[loc] = run{uint32(first), uint32(len(ids) - first)}
 		return ids[first:]
 	}
-	out := make([]stack, 0, p.NumSamples())
-	last := map[stackID]int{} // the stack of a path and labels in out
+	out := stacks{table: make([]uint32, 1<<10)}
+	var trail []step // of the sample before: many begin alike
+	done := 0
 	for s := range p.Samples(namesEndpoint) {
+		done++
 		v, err := value(s)
 		if err != nil {
 			return nil, err
@@ -190,30 +205,85 @@ func (t *paths) read(p *profile.Profile, value func(*profile.Sample) (int64, err
 		if v == 0 || len(s.Locations) == 0 {
 			continue
 		}
-		at, depth := uint32(0), 0
-		for i := len(s.Locations) - 1; i >= 0; i-- {
-			fs := locate(s.Locations[i])
-			if depth += len(fs); depth > maxDepth {
+		same := 0
+		for last := len(s.Locations) - 1; same < len(trail) && same <= last && trail[same].loc == s.Locations[last-same]; same++ {
+		}
+		trail = trail[:same]
+		var at step
+		if same > 0 {
+			at = trail[same-1]
+		}
+		for i := len(s.Locations) - 1 - same; i >= 0; i-- {
+			at.loc = s.Locations[i]
+			fs := locate(at.loc)
+			if at.depth += len(fs); at.depth > maxDepth {
 				return nil, fmt.Errorf("%w: one has more than %d", errUnfolds, maxDepth)
 			}
 			for _, f := range fs {
-				if at, err = t.child(at, f); err != nil {
+				if at.node, err = t.child(at.node, f); err != nil {
 					return nil, err
 				}
 			}
+			trail = append(trail, at)
 		}
-		id := stackID{at, t.labels.add(s.Labels)}
-		if i, ok := last[id]; ok {
-			out[i].value += v
-			continue
+		out.add(stack{node: at.node, labels: t.labels.add(s.Labels), value: v, handler: math.MaxInt32})
+		if len(t.nodes) == cap(t.nodes) {
+			t.nodes = slices.Grow(t.nodes, expect(len(t.nodes), done, p.NumSamples()))
 		}
-		last[id] = len(out)
-		out = append(out, stack{node: at, labels: id.labels, value: v, handler: math.MaxInt32})
+		if len(out.list) == cap(out.list) {
+			out.list = slices.Grow(out.list, expect(len(out.list), done, p.NumSamples()))
+		}
 	}
-	return out, nil
+	return out.list, nil
 }
 
-type stackID struct{ node, labels uint32 }
+// step is a location on a sample's path, with the node of its innermost frame
+// and how deep that is.
+type step struct {
+	loc, node uint32
+	depth     int
+}
+
+// expect guesses how much longer a list will grow that has n after done of all
+// samples: growing by a fixed factor would copy it over and over.
+func expect(n, done, all int) int {
+	more := float64(n) * float64(all-done) / float64(done) * 1.05
+	return int(min(max(more, float64(n)/8), 3*float64(n))) + 64
+}
+
+// stacks is a list of stacks in which each path and set of labels is once.
+type stacks struct {
+	list  []stack
+	table []uint32 // open addressing: places in the list, plus 1
+}
+
+func (l *stacks) add(s stack) {
+	mask := uint32(len(l.table) - 1)
+	h := slot(s.node, s.labels) & mask
+	for ; l.table[h] != 0; h = (h + 1) & mask {
+		if x := &l.list[l.table[h]-1]; x.node == s.node && x.labels == s.labels {
+			x.value += s.value
+			return
+		}
+	}
+	l.list = append(l.list, s)
+	l.table[h] = uint32(len(l.list))
+	if len(l.list)*4 > len(l.table)*3 {
+		l.grow()
+	}
+}
+
+func (l *stacks) grow() {
+	l.table = make([]uint32, 2*len(l.table))
+	mask := uint32(len(l.table) - 1)
+	for i, s := range l.list {
+		h := slot(s.node, s.labels) & mask
+		for l.table[h] != 0 {
+			h = (h + 1) & mask
+		}
+		l.table[h] = uint32(i + 1)
+	}
+}
 
 // labelSets interns the labels that name endpoints. Set 0 has none.
 type labelSets struct {

@@ -1,6 +1,9 @@
 package analysis
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // source is a function where bytes come from.
 type source struct {
@@ -123,7 +126,7 @@ func sourceOf(f *fn) *source {
 		return &source{s.kind, s.name, storeCall}
 	}
 	for i := range sourceFuncs {
-		if sourceFuncs[i].match.MatchString(f.name) {
+		if strings.HasPrefix(f.name, sourcePrefixes[i]) && sourceFuncs[i].match.MatchString(f.name) {
 			return &sourceFuncs[i].source
 		}
 	}

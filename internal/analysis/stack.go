@@ -50,6 +50,7 @@ const (
 	isLogging                      // a logger: what it encodes is not a reply
 	isRPCGlue                      // generated code that names service and method
 	isGateway                      // generated code that serves an RPC method over HTTP
+	isBorrowed                     // does its caller's work
 	isSuspect                      // sounds like a codec and is in no table
 	isCarrier                      // reads all of whatever it is given
 	isCacheName                    // the application's, and called like a cache
@@ -87,7 +88,9 @@ func newFn(name, file string, line int64) *fn {
 		x.name = x.pkg + "." + x.sym
 	}
 	x.base = x.name
-	if loc := closureTail.FindStringIndex(x.name); loc != nil && loc[0] > 0 {
+	if end := len(x.name) - 1; end < 0 || x.name[end] > '9' && x.name[end] != 'm' || x.name[end] < '0' {
+		// No literal's name: most are not, and the expression is slow to see it.
+	} else if loc := closureTail.FindStringIndex(x.name); loc != nil && loc[0] > 0 {
 		x.base = x.name[:loc[0]]
 		x.flags |= isClosure
 	}
@@ -137,8 +140,10 @@ func splitName(s string) (pkg, sym string) {
 		return "", s
 	}
 	// Some tools undo the escape: "gopkg.in/yaml.v3.Unmarshal".
-	if m := versioned.FindStringIndex(rest); m != nil {
-		dot = m[1] - 1
+	if strings.HasPrefix(rest[dot:], ".v") {
+		if m := versioned.FindStringIndex(rest); m != nil {
+			dot = m[1] - 1
+		}
 	}
 	pkg = s[:slash+1+dot]
 	if strings.Contains(pkg, "%2e") {

@@ -1,10 +1,8 @@
 package analysis
 
 import (
-	"cmp"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -16,115 +14,157 @@ const treeLeast = 0.0001
 // same function under the same caller is one node, unless its samples belong
 // to different endpoints.
 func buildTree(t *paths, stacks []stack, rep *Report) *Tree {
-	sub := make([]int64, len(t.nodes))
-	for i := range stacks {
-		sub[stacks[i].node] += stacks[i].value
-	}
-	for n := len(t.nodes) - 1; n > 0; n-- {
-		sub[t.nodes[n].parent] += sub[n]
-	}
+	sub := t.sums(stacks)
 	least := int64(treeLeast * float64(sub[0]))
-	root := newBuilder("all", CatLibrary)
-	var nodes []uint32
+	b := builder{kids: map[kid]*Node{}, ends: map[*endpoint]int32{}, byName: map[string]int32{"": 0}, names: make([]string, len(t.all))}
+	root := &Node{Name: "all", Func: "all", Category: CatLibrary}
 	var fs []frame
-	for k := range stacks {
-		s := &stacks[k]
-		nodes, fs = nodes[:0], t.path(s.node, fs)
-		for n := s.node; n != 0; n = t.nodes[n].parent {
-			nodes = append(nodes, n)
-		}
-		slices.Reverse(nodes)
+	for _, l := range limbsOf(t, stacks, sub, least) {
+		s := l.of
+		fs = t.path(l.node, fs)
 		n := root
-		n.Total += s.value
-		whole := true
+		n.Total += l.total
 		for i, f := range fs {
-			if whole = sub[nodes[i]] >= least; !whole {
-				break
+			var end *endpoint
+			if i >= int(s.handler) {
+				end = s.end
 			}
-			end := ""
-			if s.end != nil && i >= int(s.handler) {
-				end = s.end.name
-			}
-			n = n.child(f.fn, end, nodeCategory(s, fs, i))
-			n.Total += s.value
+			n = b.child(n, f.fn, end, worksFor(s, fs, i))
+			n.Total += l.total
 		}
-		if whole {
-			n.Self += s.value
-		}
+		n.Self += l.self
 	}
-	tree := &Tree{Root: root.finish(), Kind: "cpu", Unit: "samples"}
+	sortTree(root)
+	tree := &Tree{Root: root, Kind: "cpu", Unit: "samples"}
 	if rep.CPU > 0 {
 		tree.PerSecond = float64(rep.Samples) / rep.CPU.Seconds()
 	}
 	return tree
 }
 
-// nodeCategory colours a frame by what it is, and below a codec's entry by
-// what it works for: reflect and strconv there are part of the decoding.
-func nodeCategory(s *stack, fs []frame, i int) Category {
-	for i > 0 && borrowed.MatchString(fs[i].fn.name) {
-		i--
+// limb is the part of some stacks' common path that is drawn: what lies below
+// is too small.
+type limb struct {
+	node        uint32
+	of          *stack // one of them: they look the same down to the node
+	total, self int64
+}
+
+// limbsOf cuts stacks off at the last node with at least that many samples,
+// and adds up those that are drawn alike: most of a large profile's stacks
+// differ only in what is left out. sub is by node.
+func limbsOf(t *paths, stacks []stack, sub []int64, least int64) []limb {
+	type key struct {
+		node           uint32
+		end            *endpoint
+		handler, entry int32
+		dir            way
 	}
-	f := fs[i].fn
-	w := s.work
-	if w.entry >= 0 && i >= int(w.entry) && (f.category == CatLibrary || f.category == CatDecode || f.category == CatEncode || i == int(w.entry)) {
-		switch w.dir {
-		case decode:
-			return CatDecode
-		case encode:
-			return CatEncode
-		case compress, decompress:
-			if f.codec == nil || i == int(w.entry) {
-				return CatCompress
-			}
+	index := map[key]int{}
+	var out []limb
+	for i := range stacks {
+		s := &stacks[i]
+		n := s.node
+		for n != 0 && sub[n] < least {
+			n = t.nodes[n].parent
+		}
+		k := key{n, s.end, s.handler, s.work.entry, s.work.dir}
+		at, ok := index[k]
+		if !ok {
+			at = len(out)
+			index[k] = at
+			out = append(out, limb{node: n, of: s})
+		}
+		out[at].total += s.value
+		if n == s.node {
+			out[at].self += s.value
 		}
 	}
-	return f.category
+	return out
 }
 
-// borrowed are leaves that do their caller's work: what the compiler calls for
-// a copy or a comparison, and the frame on which a profiling signal finds a
-// goroutine that is being preempted.
-var borrowed = regexp.MustCompile(`^(runtime\.(asyncPreempt2?|memmove|memclrNoHeapPointers|memequal\w*|memhash\w*|strhash\w*|duff(copy|zero))|memeqbody|cmpbody|indexbody|indexbytebody|countbody|aeshashbody|internal/bytealg\.\w+)$`)
+// worksFor says what a frame below a codec's entry works for: reflect and
+// strconv there are part of the decoding. Frames that keep their own category
+// work for nothing.
+func worksFor(s *stack, fs []frame, i int) way {
+	f, w := fs[i].fn, s.work
+	if w.entry < 0 || i < int(w.entry) || f.category != CatLibrary && f.category != CatDecode && f.category != CatEncode && i != int(w.entry) {
+		return noWay
+	}
+	dir := w.dir
+	if dir == decompress {
+		dir = compress
+	}
+	if dir == compress && f.codec != nil && i != int(w.entry) {
+		return noWay
+	}
+	if categories[dir] == f.category {
+		return noWay
+	}
+	return dir
+}
 
+// categories are those of frames that work for something.
+var categories = [...]Category{decode: CatDecode, encode: CatEncode, compress: CatCompress}
+
+// builder makes the nodes of one tree.
 type builder struct {
-	Node
-	kids map[kid]*builder
+	kids map[kid]*Node
+	// ends numbers endpoints by their names: two may have the same one.
+	ends   map[*endpoint]int32
+	byName map[string]int32
+	names  []string // short names by function; "" for those not asked for
 }
 
+// kid tells the children of a node apart.
 type kid struct {
-	fn  *fn
-	end string
-	cat Category
+	parent *Node
+	fn     *fn
+	end    int32 // number of the endpoint's name; 0 for none
+	dir    int32 // the way that it works for
 }
 
-func newBuilder(name string, cat Category) *builder {
-	return &builder{Node: Node{Name: name, Func: name, Category: cat}}
-}
-
-func (b *builder) child(f *fn, end string, cat Category) *builder {
-	key := kid{f, end, cat}
+func (b *builder) child(parent *Node, f *fn, end *endpoint, dir way) *Node {
+	key := kid{parent: parent, fn: f, dir: int32(dir)}
+	if end != nil {
+		id, ok := b.ends[end]
+		if !ok {
+			if id, ok = b.byName[end.name]; !ok {
+				id = int32(len(b.byName))
+				b.byName[end.name] = id
+			}
+			b.ends[end] = id
+		}
+		key.end = id
+	}
 	if c := b.kids[key]; c != nil {
 		return c
 	}
-	c := newBuilder(short(f), cat)
-	c.Func, c.File, c.Line, c.Endpoint = f.name, f.file, f.line, end
-	if b.kids == nil {
-		b.kids = map[kid]*builder{}
+	if b.names[f.id] == "" {
+		b.names[f.id] = short(f)
 	}
+	c := &Node{Name: b.names[f.id], Func: f.name, File: f.file, Line: f.line, Category: f.category}
+	switch {
+	case dir != noWay:
+		c.Category = categories[dir]
+	case f.has(isBorrowed):
+		c.Category = parent.Category
+	}
+	if end != nil {
+		c.Endpoint = end.name
+	}
+	parent.Children = append(parent.Children, c)
 	b.kids[key] = c
 	return c
 }
 
-func (b *builder) finish() *Node {
-	n := &b.Node
-	for _, c := range b.kids {
-		n.Children = append(n.Children, c.finish())
+// sortTree puts all children into the order that [Node.Children] promises.
+// What ties is in the order of the stacks.
+func sortTree(n *Node) {
+	sortNodes(n.Children)
+	for _, c := range n.Children {
+		sortTree(c)
 	}
-	slices.SortFunc(n.Children, func(x, y *Node) int {
-		return cmp.Or(cmp.Compare(y.Total, x.Total), cmp.Compare(x.Func, y.Func), cmp.Compare(x.Endpoint, y.Endpoint), cmp.Compare(x.Category, y.Category))
-	})
-	return n
 }
 
 // short is a frame's name for a box: the last element of the package path and

@@ -22,7 +22,8 @@ var rings = map[string][]string{
 	"internal/analysis": {"internal/profile"},
 	"internal/flame":    {"internal/analysis"},
 
-	"internal/analysis/eval": {"internal/analysis", "internal/profile"},
+	"internal/analysis/eval":  {"internal/analysis", "internal/profile"},
+	"internal/analysis/bench": {"internal/analysis", "internal/flame", "internal/profile"},
 
 	"deploy":             {},
 	"internal/webhook":   {"internal/incident", "deploy"},

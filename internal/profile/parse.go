@@ -69,29 +69,40 @@ func decompress(data []byte, limit int64) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// index walks over the profile twice: once to count and find the strings, and
-// once to decode what samples refer to. Samples are only checked.
+// index walks over the profile twice: once to count, and once to find where
+// everything lies. Then it decodes what samples refer to; samples are only
+// checked.
 func (p *Profile) index() error {
 	var n counts
 	if err := p.count(&n); err != nil {
 		return err
 	}
-	if n.types == 0 {
+	switch {
+	case n.strings == 0:
+		return fmt.Errorf("%w: it has no strings", ErrMalformed)
+	case n.types == 0:
 		return fmt.Errorf("%w: it has no sample types", ErrMalformed)
+	}
+	r := reader{p: p, types: n.types, functions: newIDs(n.functions)}
+	f := p.find(n)
+	if p.strings[0].n != 0 {
+		return fmt.Errorf("%w: its first string is not empty", ErrMalformed)
 	}
 	p.Functions = make([]Function, 0, n.functions)
 	p.locations = make([]location, 0, n.locations)
-	p.samples = make([]span, 0, n.samples)
 	p.ids = newIDs(n.locations)
-	r := reader{p: p, types: n.types, functions: newIDs(n.functions)}
-	// Functions come after locations, and locations after samples: each pass
-	// resolves what the next refers to.
-	for _, want := range []int{fieldFunction, fieldLocation, fieldSample} {
-		if err := r.pass(want); err != nil {
-			return err
+	// Each refers to what was decoded before it.
+	for _, kind := range []struct {
+		list   []span
+		decode func([]byte) error
+	}{{f.functions, r.function}, {f.locations, r.location}, {p.samples, r.sample}, {f.header, r.header}} {
+		for _, s := range kind.list {
+			if err := kind.decode(p.raw[s.at : s.at+s.n]); err != nil {
+				return err
+			}
 		}
 	}
-	return r.header()
+	return nil
 }
 
 // The fields of message Profile.
@@ -109,102 +120,113 @@ const (
 	fieldDefaultType = 14
 )
 
-type counts struct{ types, samples, locations, functions int }
+type counts struct{ types, samples, locations, functions, strings, header int }
 
-// count finds the strings and counts the rest, so that slices are made once.
+// count counts fields, so that slices are made once, and checks that they can
+// be walked over.
 func (p *Profile) count(n *counts) error {
-	strs := 0
-	for range 2 {
-		for b := p.raw; len(b) > 0; {
-			f, rest, err := next(b)
-			if err != nil {
-				return err
-			}
-			if f.num >= fieldSampleType && f.num <= fieldString && f.wire != wireBytes {
-				return f.need(wireBytes)
-			}
-			if p.strings != nil { // the second time
-				if f.num == fieldString {
-					p.strings = append(p.strings, span{uint32(len(p.raw) - len(rest) - len(f.b)), uint32(len(f.b))})
-				}
-				b = rest
-				continue
-			}
-			switch f.num {
-			case fieldSampleType:
-				n.types++
-			case fieldSample:
-				n.samples++
-			case fieldLocation:
-				n.locations++
-			case fieldFunction:
-				n.functions++
-			case fieldString:
-				strs++
-			}
-			b = rest
-		}
-		if strs == 0 {
-			return fmt.Errorf("%w: it has no strings", ErrMalformed)
-		}
-		if p.strings == nil {
-			p.strings = make([]span, 0, strs)
-		}
-	}
-	if p.strings[0].n != 0 {
-		return fmt.Errorf("%w: its first string is not empty", ErrMalformed)
-	}
-	return nil
-}
-
-// header reads the fields that stand for themselves.
-func (r *reader) header() error {
-	p := r.p
 	for b := p.raw; len(b) > 0; {
 		f, rest, err := next(b)
 		if err != nil {
 			return err
 		}
-		b = rest
+		if f.num >= fieldSampleType && f.num <= fieldString && f.wire != wireBytes {
+			return f.need(wireBytes)
+		}
 		switch f.num {
-		case fieldSampleType, fieldPeriodType:
-			if err := f.need(wireBytes); err != nil {
-				return err
-			}
-			t, err := r.valueType(f.b)
-			if err != nil {
-				return err
-			}
-			if f.num == fieldPeriodType {
-				p.PeriodType = t
-			} else {
-				p.SampleTypes = append(p.SampleTypes, t)
-			}
-		case fieldMapping:
-			if p.Program == "" {
-				if p.Program, err = r.mapping(f.b); err != nil {
-					return err
-				}
-			}
-		case fieldTime, fieldDuration, fieldPeriod, fieldDefaultType:
-			if err := f.need(wireVarint); err != nil {
-				return err
-			}
-			switch f.num {
-			case fieldTime:
-				if f.u != 0 {
-					p.Time = time.Unix(0, int64(f.u))
-				}
-			case fieldDuration:
-				p.Duration = time.Duration(f.u)
-			case fieldPeriod:
-				p.Period = int64(f.u)
-			case fieldDefaultType:
-				var ok bool
-				if p.DefaultType, ok = p.str(f.u); !ok {
-					return errString
-				}
-			}
+		case fieldSample:
+			n.samples++
+		case fieldLocation:
+			n.locations++
+		case fieldFunction:
+			n.functions++
+		case fieldString:
+			n.strings++
+		case fieldSampleType:
+			n.types++
+			n.header++
+		case fieldTime, fieldDuration, fieldPeriodType, fieldPeriod, fieldDefaultType, fieldMapping:
+			n.header++
+		}
+		b = rest
+	}
+	return nil
+}
+
+// fields are where messages lie; those of the header with their keys.
+type fields struct{ functions, locations, header []span }
+
+// find notes where everything lies, after it was counted.
+func (p *Profile) find(n counts) (out fields) {
+	p.strings = make([]span, 0, n.strings)
+	p.samples = make([]span, 0, n.samples)
+	out = fields{make([]span, 0, n.functions), make([]span, 0, n.locations), make([]span, 0, n.header)}
+	for b := p.raw; len(b) > 0; {
+		f, rest, _ := next(b)
+		end := uint32(len(p.raw) - len(rest))
+		body := span{end - uint32(len(f.b)), uint32(len(f.b))}
+		switch f.num {
+		case fieldSample:
+			p.samples = append(p.samples, body)
+		case fieldLocation:
+			out.locations = append(out.locations, body)
+		case fieldFunction:
+			out.functions = append(out.functions, body)
+		case fieldString:
+			p.strings = append(p.strings, body)
+		case fieldSampleType, fieldTime, fieldDuration, fieldPeriodType, fieldPeriod, fieldDefaultType, fieldMapping:
+			at := uint32(len(p.raw) - len(b))
+			out.header = append(out.header, span{at, end - at})
+		}
+		b = rest
+	}
+	return out
+}
+
+// header reads one of the fields that stand for themselves.
+func (r *reader) header(b []byte) error {
+	p := r.p
+	f, _, err := next(b)
+	if err != nil {
+		return err
+	}
+	switch f.num {
+	case fieldMapping:
+		if p.Program == "" {
+			p.Program, err = r.mapping(f.b)
+		}
+		return err
+	case fieldSampleType, fieldPeriodType:
+		if err := f.need(wireBytes); err != nil {
+			return err
+		}
+		t, err := r.valueType(f.b)
+		if err != nil {
+			return err
+		}
+		if f.num == fieldPeriodType {
+			p.PeriodType = t
+		} else {
+			p.SampleTypes = append(p.SampleTypes, t)
+		}
+		return nil
+	}
+	if err := f.need(wireVarint); err != nil {
+		return err
+	}
+	switch f.num {
+	case fieldTime:
+		if f.u != 0 {
+			p.Time = time.Unix(0, int64(f.u))
+		}
+	case fieldDuration:
+		p.Duration = time.Duration(f.u)
+	case fieldPeriod:
+		p.Period = int64(f.u)
+	case fieldDefaultType:
+		var ok bool
+		if p.DefaultType, ok = p.str(f.u); !ok {
+			return errString
 		}
 	}
 	return nil

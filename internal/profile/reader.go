@@ -12,32 +12,6 @@ type reader struct {
 	functions ids
 }
 
-// pass decodes all messages of one kind.
-func (r *reader) pass(want int) error {
-	for b := r.p.raw; len(b) > 0; {
-		f, rest, err := next(b)
-		if err != nil {
-			return err
-		}
-		b = rest
-		if f.num != want {
-			continue
-		}
-		switch want {
-		case fieldFunction:
-			err = r.function(f.b)
-		case fieldLocation:
-			err = r.location(f.b)
-		case fieldSample:
-			err = r.sample(f.b, len(r.p.raw)-len(rest)-len(f.b))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (r *reader) function(b []byte) error {
 	var id uint64
 	var fn Function
@@ -147,30 +121,22 @@ func (r *reader) line(b []byte) (Line, error) {
 	return l, nil
 }
 
-// sample checks a sample, so that reading it later cannot fail, and remembers
-// where it lies.
-func (r *reader) sample(b []byte, at int) error {
+// sample checks a sample, so that reading it later cannot fail.
+func (r *reader) sample(b []byte) error {
 	values := 0
-	for rest := b; len(rest) > 0; {
-		f, more, err := next(rest)
+	for len(b) > 0 {
+		f, rest, err := next(b)
 		if err != nil {
 			return err
 		}
-		rest = more
+		b = rest
 		switch f.num {
 		case 1:
-			missing := uint64(0)
-			found := true
-			err = f.uints(func(id uint64) {
-				if _, ok := r.p.ids.find(id); !ok {
-					missing, found = id, false
-				}
-			})
-			if err == nil && !found {
-				err = fmt.Errorf("%w: a sample refers to location %d, which is not there", ErrMalformed, missing)
-			}
+			err = r.p.ids.check(f)
 		case 2:
-			err = f.uints(func(uint64) { values++ })
+			var n int
+			n, err = f.numbers()
+			values += n
 		case 3:
 			if err = f.need(wireBytes); err == nil {
 				_, err = r.p.label(f.b)
@@ -183,7 +149,6 @@ func (r *reader) sample(b []byte, at int) error {
 	if values != r.types {
 		return fmt.Errorf("%w: a sample has %d values where the profile has %d sample types", ErrMalformed, values, r.types)
 	}
-	r.p.samples = append(r.p.samples, span{uint32(at), uint32(len(b))})
 	return nil
 }
 
@@ -223,4 +188,35 @@ func (t *ids) find(id uint64) (uint32, bool) {
 	}
 	i, ok := t.byID[id]
 	return i, ok
+}
+
+// check checks that a sample's locations are there.
+func (t *ids) check(f field) error {
+	if f.wire == wireVarint {
+		return t.has(f.u)
+	}
+	if f.wire != wireBytes {
+		return errNumber(f.wire)
+	}
+	for b := f.b; len(b) > 0; {
+		id, n := uvarint(b)
+		if n == 0 {
+			return errList
+		}
+		b = b[n:]
+		if t.byID == nil && id-1 < uint64(t.n) {
+			continue
+		}
+		if err := t.has(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *ids) has(id uint64) error {
+	if _, ok := t.find(id); !ok {
+		return fmt.Errorf("%w: a sample refers to location %d, which is not there", ErrMalformed, id)
+	}
+	return nil
 }

@@ -47,7 +47,15 @@ func (p *Profile) read(s *Sample, b []byte, want func(string) bool, keys map[uin
 				ids = ids[n:]
 			}
 		case 2:
-			_ = f.uints(func(u uint64) { s.Values = append(s.Values, int64(u)) })
+			if f.wire == wireVarint {
+				s.Values = append(s.Values, int64(f.u))
+				continue
+			}
+			for list := f.b; len(list) > 0; {
+				v, n := uvarint(list)
+				s.Values = append(s.Values, int64(v))
+				list = list[n:]
+			}
 		case 3:
 			if want == nil {
 				continue

@@ -28,6 +28,10 @@ func uvarint(b []byte) (u uint64, n int) {
 	if len(b) > 1 && b[1] < 0x80 {
 		return uint64(b[0]&0x7f) | uint64(b[1])<<7, 2
 	}
+	return longUvarint(b)
+}
+
+func longUvarint(b []byte) (u uint64, n int) {
 	for i, c := range b {
 		if i == 10 || i == 9 && c > 1 {
 			return 0, 0
@@ -77,25 +81,30 @@ func next(b []byte) (f field, rest []byte, err error) {
 	return f, b[n:], nil
 }
 
-// uints calls yield with the numbers of a repeated field, which may be packed
-// into one field or not.
-func (f field) uints(yield func(uint64)) error {
+// numbers counts the numbers of a repeated field, which may be packed into one
+// field or not.
+func (f field) numbers() (int, error) {
 	switch f.wire {
 	case wireVarint:
-		yield(f.u)
+		return 1, nil
 	case wireBytes:
-		for b := f.b; len(b) > 0; {
-			u, n := uvarint(b)
+		count := 0
+		for b := f.b; len(b) > 0; count++ {
+			_, n := uvarint(b)
 			if n == 0 {
-				return fmt.Errorf("%w: a number in a list is cut off or too long", ErrMalformed)
+				return 0, errList
 			}
-			yield(u)
 			b = b[n:]
 		}
-	default:
-		return fmt.Errorf("%w: a number has wire type %d", ErrMalformed, f.wire)
+		return count, nil
 	}
-	return nil
+	return 0, errNumber(f.wire)
+}
+
+var errList = fmt.Errorf("%w: a number in a list is cut off or too long", ErrMalformed)
+
+func errNumber(wire int) error {
+	return fmt.Errorf("%w: a number has wire type %d", ErrMalformed, wire)
 }
 
 // need is the error of a field with another wire type than the format says.
