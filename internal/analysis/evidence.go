@@ -56,10 +56,12 @@ type caller struct {
 
 // gather indexes the calls of every function that stands above a decode.
 func gather(t *paths, cpu, allocs []stack) *evidence {
-	ev := &evidence{t: t, readers: map[caller]map[*source]int64{}, found: map[foundKey]found{},
-		served: map[*endpoint]bool{}, others: map[*endpoint]bool{}, allocs: len(allocs) > 0}
+	ev := &evidence{
+		t: t, readers: map[caller]map[*source]int64{}, found: map[foundKey]found{},
+		served: map[*endpoint]bool{}, others: map[*endpoint]bool{}, allocs: len(allocs) > 0,
+	}
 	above := make([]bool, len(t.all)) // by fn.id
-	any := false
+	seen := false
 	var fs []frame
 	for s := range each([][]stack{cpu, allocs}) {
 		if s.work.dir != decode {
@@ -67,11 +69,11 @@ func gather(t *paths, cpu, allocs []stack) *evidence {
 		}
 		fs = t.path(s.node, fs)
 		for i := min(s.handler, s.work.entry); i < s.work.entry; i++ {
-			above[fs[i].fn.id], any = true, true
+			above[fs[i].fn.id], seen = true, true
 		}
 		ev.noteReader(s, fs)
 	}
-	if !any {
+	if !seen {
 		return ev
 	}
 	for k, stacks := range [2][]stack{cpu, allocs} {

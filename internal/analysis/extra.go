@@ -116,8 +116,10 @@ func (w *waits) read(t *paths, before, after *profile.Profile) (bool, error) {
 		w.window += after.Duration
 	}
 	return true, t.readAll([]values{
-		{&w.delay, after, "delay"}, {&w.count, after, "contentions"},
-		{&w.delayBefore, before, "delay"}, {&w.countBefore, before, "contentions"},
+		{&w.delay, after, "delay"},
+		{&w.count, after, "contentions"},
+		{&w.delayBefore, before, "delay"},
+		{&w.countBefore, before, "contentions"},
 	})
 }
 

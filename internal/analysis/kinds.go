@@ -55,8 +55,14 @@ type kind struct {
 
 // kinds are the kinds with what they usually add up, the first that there is.
 var kinds = []kind{
-	{"cpu", "samples"}, {"cpu", "cpu"}, {"heap", "inuse_space"}, {"allocs", "alloc_space"},
-	{"mutex", "delay"}, {"block", "delay"}, {"goroutine", "goroutine"}, {"goroutine", "goroutineleak"},
+	{"cpu", "samples"},
+	{"cpu", "cpu"},
+	{"heap", "inuse_space"},
+	{"allocs", "alloc_space"},
+	{"mutex", "delay"},
+	{"block", "delay"},
+	{"goroutine", "goroutine"},
+	{"goroutine", "goroutineleak"},
 }
 
 // units are the words for sample types whose unit is "count".

@@ -46,8 +46,10 @@ type spine struct {
 }
 
 func newSpine(t *paths, cpu []stack, others [][]stack) *spine {
-	sp := &spine{t: t, places: make([]place, len(t.nodes)), sub: make([]int64, len(t.nodes)),
-		onPath: map[*fn]bool{}, nextAt: map[frame]bool{}, viaAt: map[frame]bool{}, outAt: map[frame]bool{}, ends: map[*fn]bool{}, steps: map[[2]*fn]bool{}}
+	sp := &spine{
+		t: t, places: make([]place, len(t.nodes)), sub: make([]int64, len(t.nodes)),
+		onPath: map[*fn]bool{}, nextAt: map[frame]bool{}, viaAt: map[frame]bool{}, outAt: map[frame]bool{}, ends: map[*fn]bool{}, steps: map[[2]*fn]bool{},
+	}
 	for _, s := range cpu {
 		sp.sub[s.node] += s.value
 	}

@@ -16,11 +16,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/profbot/profbot/internal/analysis"
 	"github.com/profbot/profbot/internal/collector/pproftest"
 	"github.com/profbot/profbot/internal/config"
 	"github.com/profbot/profbot/internal/incident"
 	"github.com/profbot/profbot/internal/pipeline"
+	"github.com/profbot/profbot/internal/profile"
 	"github.com/profbot/profbot/internal/slackbot/slacktest"
 	"github.com/profbot/profbot/internal/store"
 )
@@ -348,7 +348,7 @@ func TestRunEndsWhenAPartDies(t *testing.T) {
 // TestRawLimits: what the collector takes by default is what the analysis reads.
 func TestRawLimits(t *testing.T) {
 	w := newAround(t)
-	if d := cmp.Diff([]int64{64 << 20, 64 << 20}, []int64{w.config().Capture.MaxRawBytes, analysis.DefaultMaxRaw}); d != "" {
+	if d := cmp.Diff([]int64{64 << 20, 64 << 20}, []int64{w.config().Capture.MaxRawBytes, profile.DefaultMaxRaw}); d != "" {
 		t.Errorf("configured and analysed (-want +got):\n%s", d)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -32,7 +33,7 @@ type ran struct {
 // command runs a process and waits for it.
 func command(name string, args ...string) (ran, error) {
 	var out, errs bytes.Buffer
-	c := exec.Command(name, args...)
+	c := exec.CommandContext(context.Background(), name, args...)
 	c.Stdout, c.Stderr = &out, &errs
 	start := time.Now()
 	if err := c.Run(); err != nil {

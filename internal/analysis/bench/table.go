@@ -28,7 +28,7 @@ func bench(o options, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		o.dir = dir
 	}
 	// In a process of its own, so that this one stays small: the system counts

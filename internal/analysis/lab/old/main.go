@@ -85,7 +85,7 @@ func run(name, dir string) error {
 		return err
 	}
 	for kind, b := range map[string][]byte{"cpu": cpu.Bytes(), "allocs0": allocs0.Bytes(), "allocs1": allocs1.Bytes()} {
-		if err := ioutil.WriteFile(filepath.Join(dir, name+"."+kind+".pb.gz"), b, 0644); err != nil {
+		if err := ioutil.WriteFile(filepath.Join(dir, name+"."+kind+".pb.gz"), b, 0o644); err != nil {
 			return err
 		}
 	}
@@ -117,7 +117,7 @@ func addTruth(file, name string, before, after map[string]reading) error {
 	if err != nil {
 		return err
 	}
-	return ioutil.WriteFile(file, b, 0644)
+	return ioutil.WriteFile(file, b, 0o644)
 }
 
 // load is the upstream and the clients; it runs until its standard input closes.
