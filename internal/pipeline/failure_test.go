@@ -141,7 +141,7 @@ func TestParsesWhatIsUsed(t *testing.T) {
 		}
 		notes := strings.Join(u.Report.Notes, "\n")
 		for _, k := range []incident.Kind{incident.KindAllocsBefore, incident.KindAllocsAfter, incident.KindGoroutine} {
-			if !strings.Contains(notes, string(k)+" of pod-0: not a profile") || strings.Contains(notes, string(k)+" of pod-1") {
+			if !strings.Contains(notes, string(k)+" of pod-0: not a pprof profile") || strings.Contains(notes, string(k)+" of pod-1") {
 				t.Errorf("%s: notes = %q", k, notes)
 			}
 		}

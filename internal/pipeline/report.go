@@ -72,7 +72,7 @@ func (p *Pipeline) analyse(ctx context.Context, inc incident.Incident) (err erro
 	if err != nil {
 		return err
 	}
-	opt := analysis.Options{Service: inc.Alert.Key.Service, Thresholds: p.Policy.Thresholds}
+	opt := analysis.Options{Service: inc.Alert.Key.Service, Thresholds: p.Policy.Thresholds, Trees: true}
 	if p.Policy.Service != nil {
 		opt.AppPrefixes, opt.Routes = p.Policy.Service(inc.Alert.Key.Service, inc.Alert.Key.Env)
 	}
@@ -113,8 +113,8 @@ type loading struct {
 }
 
 // load reads the stored profiles of the pods that have a usable CPU profile.
-// A parsed profile takes about five times its raw size, so each is parsed when
-// its pod's turn has come, and only if the analysis uses it.
+// A profile is parsed when its pod's turn has come, and only if the analysis
+// uses it.
 func (p *Pipeline) load(l *loading) iter.Seq[analysis.PodProfiles] {
 	byPod := map[string][]incident.Capture{}
 	var order []string
@@ -175,17 +175,32 @@ func reason(c incident.Capture) string {
 	return fmt.Sprintf("%s (%s)", c.Outcome, c.Detail)
 }
 
-// draw stores the flame graph as a picture and as a page.
+// draw stores the flame graph as a picture and as a page. The picture zooms to
+// the endpoint when one alone is flagged; the page has a tab for every kind of
+// profile, and one for what differs from the control pods.
 func (p *Pipeline) draw(id string, res *analysis.Result) error {
 	opt := flame.Options{Title: res.Report.Headline(), Subtitle: subtitle(res.Report)}
 	for _, e := range res.Report.Flagged() {
 		opt.Highlight = append(opt.Highlight, e.Name)
 	}
+	if len(opt.Highlight) == 1 {
+		opt.Zoom = opt.Highlight[0]
+	}
+	tabs := []flame.Tab{{Name: "CPU", Tree: res.Tree}}
+	for _, t := range res.Others {
+		tabs = append(tabs, flame.Tab{Name: t.Kind, Tree: t})
+	}
+	if res.Control != nil {
+		if d, err := analysis.DiffTree(res.Control, res.Tree); err == nil { // the control pods were not idle
+			tabs = append(tabs, flame.Tab{Name: "control to hot", Tree: d})
+		}
+	}
 	var png, html bytes.Buffer
 	if err := flame.PNG(&png, res.Tree, opt); err != nil {
 		return fmt.Errorf("draw picture: %w", err)
 	}
-	if err := flame.HTML(&html, res.Tree, opt); err != nil {
+	opt.Zoom = "" // a page is zoomed by hand
+	if err := flame.Page(&html, tabs, opt); err != nil {
 		return fmt.Errorf("draw page: %w", err)
 	}
 	if err := p.Store.PutBlob(id, BlobFlame, html.Bytes()); err != nil {
