@@ -134,7 +134,7 @@ func (c *counts) gc(allocs []stack) {
 
 // inside counts the goroutines that were in each endpoint's handler when the
 // goroutine profile was taken: the callers that could have shared a flight.
-func (c *counts) inside(t *paths, goroutines []stack) {
+func (c *counts) inside(t *paths, goroutines []sample) {
 	byHandler := map[*fn]*endCount{}
 	for e, n := range c.ends {
 		for f := range e.handlers {

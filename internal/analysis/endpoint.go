@@ -36,10 +36,11 @@ func attribute(t *paths, cpu, allocs []stack, routes map[string]string) *attribu
 	repair(t, cpu)
 	a := &attribution{t: t, byKey: map[string]*endpoint{}, others: map[string]remainder{}, routes: routes, labels: t.labelKey(cpu)}
 	a.sp = newSpine(t, cpu, allocs)
+	t.settle()
 	all := [][]stack{cpu, allocs}
 	for s := range each(all) {
-		s.handler = int32(a.sp.places[s.node].depth)
-		if a.sp.places[s.node].served {
+		s.handler = int32(a.sp.places.at(s.node).depth)
+		if a.sp.places.at(s.node).served {
 			a.assign(s)
 		} else {
 			a.dispatched(s)
@@ -72,7 +73,7 @@ func (a *attribution) frames(s *stack) []frame {
 }
 
 // served reports whether a stack lies below a server's mark.
-func (a *attribution) served(s *stack) bool { return a.sp.places[s.node].served }
+func (a *attribution) served(s *stack) bool { return a.sp.places.at(s.node).served }
 
 func (a *attribution) leave(s *stack, name string) {
 	r := a.others[name]
@@ -85,8 +86,8 @@ func (a *attribution) leave(s *stack, name string) {
 
 // assign gives a served stack its endpoint by its place.
 func (a *attribution) assign(s *stack) {
-	pl := a.sp.places[s.node]
-	index := func(n uint32) int32 { return int32(a.sp.places[n].depth) - 1 }
+	pl := a.sp.places.at(s.node)
+	index := func(n uint32) int32 { return int32(a.sp.places.at(n).depth) - 1 }
 	h := pl.handler
 	switch {
 	case pl.glue != 0:
@@ -117,7 +118,7 @@ func (a *attribution) assign(s *stack) {
 func (a *attribution) library(s *stack, pl place) {
 	if n := a.next(s.node, pl.spine); pl.spine != 0 && n != 0 {
 		f, by := a.t.at(n), a.t.at(pl.spine).fn
-		at := int32(a.sp.places[n].depth) - 1
+		at := int32(a.sp.places.at(n).depth) - 1
 		switch {
 		case f.fn.has(isServer | isIO), f.fn.codec != nil, by.has(isRPCGlue):
 		case f.fn.pkg == "net/http/pprof", f.fn.origin == originThird && handsDirectly(by):
@@ -148,7 +149,7 @@ func (a *attribution) middleware(s *stack, n uint32) {
 	if f.fn.origin != originApp {
 		name = "(middleware) " + pretty(baseOf(f.fn))
 	}
-	a.put(s, name, name, "middleware", min(s.handler, int32(a.sp.places[n].depth)-1), f)
+	a.put(s, name, name, "middleware", min(s.handler, int32(a.sp.places.at(n).depth)-1), f)
 }
 
 // baseOf is the function that made a closure.
