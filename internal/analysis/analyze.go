@@ -116,7 +116,7 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 	cpu, control, allocs := stacksOf(read.cpu), stacksOf(read.control), stacksOf(read.allocs)
 	read.cpu, read.control, read.allocs = nil, nil, nil
 	classifyAll(t, [][]stack{cpu, control}, opt.AppPrefixes)
-
+	t.settle()
 	a := attribute(t, cpu, allocs, opt.Routes)
 	if len(control) > 0 {
 		attribute(t, control, nil, opt.Routes)

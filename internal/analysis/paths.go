@@ -285,7 +285,7 @@ type step struct {
 // samples: growing by a fixed factor would copy it over and over.
 func expect(n, done, all int) int {
 	more := float64(n) * float64(all-done) / float64(done) * 1.05
-	return int(min(max(more, float64(n)/8), 3*float64(n))) + 64
+	return int(min(max(more, float64(n)/8), 7*float64(n))) + 64
 }
 
 // stacksOf makes stacks of samples.

@@ -59,6 +59,7 @@ func newSpine(t *paths, cpu, allocs []stack) *spine {
 	sp.sweep()
 	sp.learn()
 	sp.sweep()
+	t.settle()
 	for range 6 { // dispatch within dispatch is rare; deeper is not believed
 		if !sp.fanOut() {
 			break

@@ -37,7 +37,7 @@ type Profile struct {
 
 	raw     []byte // decompressed; strings and samples lie in it
 	strings []span
-	samples []span
+	samples []uint32 // where they begin, with their keys
 }
 
 // Function is one function of a profiled program.

@@ -19,7 +19,8 @@ func (p *Profile) Samples(labels func(key string) bool) func(yield func(*Sample)
 		s := &Sample{}
 		keys := map[uint64]string{} // texts of label keys; "" for those not asked for
 		for _, at := range p.samples {
-			p.read(s, p.raw[at.at:at.at+at.n], labels, keys)
+			f, _, _ := next(p.raw[at:])
+			p.read(s, f.b, labels, keys)
 			if !yield(s) {
 				return
 			}
