@@ -102,7 +102,7 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 		more, err := allocSamples(t, p.AllocsBefore, p.AllocsAfter)
 		if err == nil {
 			read.allocs = concat(read.allocs, more)
-			more, err = t.read(p.Goroutine, first)
+			more, err = t.whole(p.Goroutine)
 			read.goroutines = concat(read.goroutines, more)
 		}
 		if err != nil {
@@ -115,6 +115,9 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 	t.settle()
 	cpu, control, allocs := stacksOf(read.cpu), stacksOf(read.control), stacksOf(read.allocs)
 	read.cpu, read.control, read.allocs = nil, nil, nil
+	if note := strange(t, cpu); note != "" {
+		rep.Notes = append(rep.Notes, note)
+	}
 	classifyAll(t, [][]stack{cpu, control}, opt.AppPrefixes)
 	t.settle()
 	a := attribute(t, cpu, allocs, opt.Routes)
@@ -202,8 +205,13 @@ func cpuSamples(t *paths, p *profile.Profile) ([]sample, time.Duration, error) {
 	return list, time.Duration(total), err
 }
 
-// first is the first value of a sample.
-func first(s *profile.Sample) (int64, error) { return s.Values[0], nil }
+// whole reads the first value of a profile; none has no samples.
+func (t *paths) whole(p *profile.Profile) ([]sample, error) {
+	if p == nil {
+		return nil, nil
+	}
+	return readSamples(t, p, 0)
+}
 
 // allocSamples reads the bytes allocated between two cumulative profiles, or
 // since the start of the process when there is only one.
@@ -226,7 +234,7 @@ func (t *paths) delta(before, after *profile.Profile, value string) ([]sample, e
 		if i < 0 {
 			return nil, nil
 		}
-		return t.read(p, func(s *profile.Sample) (int64, error) { return s.Values[i], nil })
+		return readSamples(t, p, i)
 	}
 	list, err := read(after)
 	if err != nil || before == nil {

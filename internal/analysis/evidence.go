@@ -57,8 +57,10 @@ type caller struct {
 
 // gather indexes the calls of every function that stands above a decode.
 func gather(t *paths, cpu, allocs []stack) *evidence {
-	ev := &evidence{t: t, readers: map[caller]map[*source]int64{}, found: map[foundKey]found{},
-		served: map[*endpoint]bool{}, replies: map[*endpoint]bool{}, allocs: len(allocs) > 0}
+	ev := &evidence{
+		t: t, readers: map[caller]map[*source]int64{}, found: map[foundKey]found{},
+		served: map[*endpoint]bool{}, replies: map[*endpoint]bool{}, allocs: len(allocs) > 0,
+	}
 	above := make([]bool, len(t.all)) // by fn.id
 	any := false
 	var fs []frame

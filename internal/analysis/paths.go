@@ -72,8 +72,13 @@ const (
 	// others or what GODEBUG=profstackdepth says (at most 1024), before calls
 	// are unfolded that were inlined.
 	maxDepth = 8192
-	// minNodes is how many nodes are allowed however small a profile is.
-	minNodes = 1 << 20
+	// A profile may add a node for each raw byte, and this many however small it
+	// is. Real ones add one for every seven bytes or more.
+	minNodes = 1 << 17
+	// A profile's paths may have this many frames together for each raw byte,
+	// and some more: rules walk along all of them. Real ones have one.
+	framesTimes = 16
+	minFrames   = 1 << 22
 )
 
 var errUnfolds = errors.New("its stacks unfold to more frames than any program has")
@@ -142,6 +147,7 @@ func (t *paths) settle() {
 
 // room makes room for more nodes.
 func (t *paths) room(more int) {
+	more = max(0, min(more, t.limit-len(t.nodes)))
 	t.nodes = slices.Grow(t.nodes, more)
 	if n := (len(t.nodes) + more) * 4 / 3; n >= len(t.table) {
 		t.index(n)
@@ -223,13 +229,14 @@ func (t *paths) read(p *profile.Profile, value func(*profile.Sample) (int64, err
 		}
 		if len(ids) == first {
 			if unknown == nil {
-				unknown = t.intern("(unknown)", "", 0)
+				unknown = t.intern(noSymbol, "", 0)
 			}
 			ids = append(ids, t.frame(frame{fn: unknown}))
 		}
 		runs[loc] = run{uint32(first), uint32(len(ids) - first)}
 		return ids[first:]
 	}
+	frames := minFrames + framesTimes*p.RawSize()
 	out := samples{table: make([]uint32, 1<<10)}
 	var trail []step // of the sample before: many begin alike
 	done := 0
@@ -262,6 +269,9 @@ func (t *paths) read(p *profile.Profile, value func(*profile.Sample) (int64, err
 				}
 			}
 			trail = append(trail, at)
+		}
+		if frames -= at.depth; frames < 0 {
+			return nil, errUnfolds
 		}
 		out.add(sample{at.node, t.labels.add(s.Labels), v})
 		if cap(t.nodes)-len(t.nodes) < 2*cutDepth { // what a sample may add

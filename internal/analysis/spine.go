@@ -44,8 +44,10 @@ type spine struct {
 }
 
 func newSpine(t *paths, cpu, allocs []stack) *spine {
-	sp := &spine{t: t, places: newPlaces(len(t.nodes)), sub: make([]int64, len(t.nodes)),
-		onPath: map[*fn]bool{}, nextAt: map[frame]bool{}, viaAt: map[frame]bool{}, ends: map[*fn]bool{}, steps: map[[2]*fn]bool{}}
+	sp := &spine{
+		t: t, places: newPlaces(len(t.nodes)), sub: make([]int64, len(t.nodes)),
+		onPath: map[*fn]bool{}, nextAt: map[frame]bool{}, viaAt: map[frame]bool{}, ends: map[*fn]bool{}, steps: map[[2]*fn]bool{},
+	}
 	for _, s := range cpu {
 		sp.sub[s.node] += s.value
 	}

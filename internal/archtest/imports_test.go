@@ -42,7 +42,7 @@ var rings = map[string][]string{
 	"internal/datadog/datadogtest": {},
 	"internal/slackbot/slacktest":  {},
 	"internal/flame/flametest":     {},
-	"internal/flame/gallery": {"internal/analysis", "internal/flame", "internal/flame/flametest", "internal/profile"},
+	"internal/flame/gallery":       {"internal/analysis", "internal/flame", "internal/flame/flametest", "internal/profile"},
 
 	"internal/demo/fleet": {"internal/incident", "pkg/sfcache", "pkg/sfcache/sfredis"},
 	"internal/demo":       {"internal/*"},

@@ -83,7 +83,7 @@ func (p *Profile) index() error {
 	case n.types == 0:
 		return fmt.Errorf("%w: it has no sample types", ErrMalformed)
 	}
-	r := reader{p: p, types: n.types, functions: newIDs(n.functions)}
+	r := reader{p: p, types: n.types, functions: newIDs(n.functions), texts: map[uint64]string{}, names: namesFree + namesTimes*len(p.raw)}
 	f := p.find(n)
 	if p.strings[0].n != 0 {
 		return fmt.Errorf("%w: its first string is not empty", ErrMalformed)
@@ -226,7 +226,7 @@ func (r *reader) header(b []byte) error {
 		p.Period = int64(f.u)
 	case fieldDefaultType:
 		var ok bool
-		if p.DefaultType, ok = p.str(f.u); !ok {
+		if p.DefaultType, ok = r.str(f.u); !ok {
 			return errString
 		}
 	}
@@ -248,7 +248,7 @@ func (r *reader) valueType(b []byte) (t ValueType, err error) {
 		if err := f.need(wireVarint); err != nil {
 			return t, err
 		}
-		s, ok := r.p.str(f.u)
+		s, ok := r.str(f.u)
 		if !ok {
 			return t, errString
 		}
