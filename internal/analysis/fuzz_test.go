@@ -36,12 +36,12 @@ func slim(t testing.TB, name string, samples int) []byte {
 // trees of all kinds. It must neither panic, nor give shares outside 0 to 1, nor
 // lose a sample.
 func FuzzAnalyze(f *testing.F) {
-	cpu, labels := slim(f, "router-grpc.cpu.pb.gz", 12), slim(f, "labels-profbot-chi.cpu.pb.gz", 12)
-	before, after := slim(f, "router-std.allocs0.pb.gz", 8), slim(f, "router-std.allocs1.pb.gz", 8)
-	goroutine := slim(f, "labels-profbot-chi.goroutine.pb.gz", 8)
+	cpu, labels := slim(f, "router-grpc.cpu.pb.gz", 4), slim(f, "labels-profbot-chi.cpu.pb.gz", 4)
+	before, after := slim(f, "router-std.allocs0.pb.gz", 3), slim(f, "router-std.allocs1.pb.gz", 3)
+	goroutine := slim(f, "labels-profbot-chi.goroutine.pb.gz", 3)
 	f.Add(cpu, before, after, goroutine)
 	f.Add(labels, after, before, goroutine)
-	f.Add(slim(f, "only-live-std.cpu.pb.gz", 20), []byte{}, after, cpu)
+	f.Add(slim(f, "only-live-std.cpu.pb.gz", 4), []byte{}, after, cpu)
 	f.Add(cpu, cpu, labels, after)
 	f.Add([]byte("\x0a\x04\x08\x01\x10\x02"), []byte{}, []byte{}, []byte{})
 	f.Fuzz(func(t *testing.T, cpu, before, after, goroutine []byte) {
