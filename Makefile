@@ -52,7 +52,7 @@ gallery: ## Draw the pictures of docs/gallery
 fuzz: ## Fuzz every target for FUZZTIME each
 	@for m in $(MODULES); do (cd $$m && go list ./...); done | while read -r pkg; do \
 		for f in $$(go test -list '^Fuzz' "$$pkg" | grep '^Fuzz'); do \
-			echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) "$$pkg" || exit 1; done; done
+			echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 3s "$$pkg" || exit 1; done; done
 
 bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem work

@@ -92,7 +92,7 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 	t := newPaths()
 	rep := &Report{Version: ReportVersion, Service: opt.Service}
 
-	var cpu, control, allocs []stack
+	var read struct{ cpu, control, allocs []sample }
 	x := extras{t: t}
 	type run struct{ from, to int } // of a pod's stacks
 	var runs []run
@@ -104,7 +104,7 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: no CPU profile", p.Pod))
 			continue
 		}
-		stacks, total, err := cpuStacks(t, p.CPU)
+		list, total, err := cpuSamples(t, p.CPU)
 		if err != nil && p.Control { // only to compare with: the hot pods' report stands without it
 			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: left out: %v", p.Pod, err))
 			continue
@@ -113,8 +113,8 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 			return nil, fmt.Errorf("%s: %w", cmp.Or(p.Pod, "profile"), err)
 		}
 		pod := Pod{Name: p.Pod, Control: p.Control, CPU: total, Window: p.CPU.Duration}
-		for i := range stacks {
-			pod.Samples += stacks[i].value
+		for _, s := range list {
+			pod.Samples += s.value
 		}
 		if pod.Window > 0 {
 			pod.Cores = pod.CPU.Seconds() / pod.Window.Seconds()
@@ -124,30 +124,37 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 		}
 		rep.Pods = append(rep.Pods, pod)
 		if p.Control {
-			runs = append(runs, run{len(control), len(control) + len(stacks)})
-			control = append(control, stacks...)
+			runs = append(runs, run{len(read.control), len(read.control) + len(list)})
+			read.control = concat(read.control, list)
 			continue
 		}
-		runs = append(runs, run{len(cpu), len(cpu) + len(stacks)})
-		cpu = append(cpu, stacks...)
+		runs = append(runs, run{len(read.cpu), len(read.cpu) + len(list)})
+		read.cpu = concat(read.cpu, list)
 		rep.Samples += pod.Samples
 		rep.CPU += pod.CPU
 		rep.Window = max(rep.Window, pod.Window)
-		more, err := allocStacks(t, p.AllocsBefore, p.AllocsAfter)
+		more, err := allocSamples(t, p.AllocsBefore, p.AllocsAfter)
 		if err != nil {
 			rep.Notes = append(rep.Notes, fmt.Sprintf("%s: %v", p.Pod, err))
 		}
-		allocs = append(allocs, more...)
+		read.allocs = concat(read.allocs, more)
 	}
 	if !slices.ContainsFunc(rep.Pods, func(p Pod) bool { return !p.Control }) && !x.any() {
 		return nil, ErrNoCPU
 	}
+	t.settle()
+	cpu, control, allocs := stacksOf(read.cpu), stacksOf(read.control), stacksOf(read.allocs)
+	read.cpu, read.control, read.allocs = nil, nil, nil
+	if note := strange(t, cpu); note != "" {
+		rep.Notes = append(rep.Notes, note)
+	}
 	classifyAll(t, x.weighing(cpu, control), opt.AppPrefixes)
-
+	t.settle()
 	a := attribute(t, cpu, opt.Routes, allocs, x.allocs, x.goroutines, x.heap.after, x.mutex.delay, x.block.delay)
 	if len(control) > 0 {
 		attribute(t, control, opt.Routes)
 	}
+	t.settle()
 	work(t, cpu, control, allocs)
 	c := newCounts(rep, gather(t, cpu, allocs))
 	var fs []frame
@@ -187,12 +194,20 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 	return res, nil
 }
 
+// concat appends a pod's samples; the first pod's are taken as they are.
+func concat(all, more []sample) []sample {
+	if len(all) == 0 {
+		return more
+	}
+	return append(all, more...)
+}
+
 // maxSum is the limit on a CPU profile's samples and nanoseconds together: 104
 // days of CPU, which leaves room for adding up pods.
 const maxSum = 1 << 53
 
-// cpuStacks reads a CPU profile: stacks by samples, and the CPU time of all.
-func cpuStacks(t *paths, p *profile.Profile) ([]stack, time.Duration, error) {
+// cpuSamples reads a CPU profile: paths by samples, and the CPU time of all.
+func cpuSamples(t *paths, p *profile.Profile) ([]sample, time.Duration, error) {
 	nanos := p.TypeIndex("cpu")
 	if nanos < 0 {
 		return nil, 0, fmt.Errorf("not a CPU profile: it holds %s", p.Types())
@@ -205,7 +220,7 @@ func cpuStacks(t *paths, p *profile.Profile) ([]stack, time.Duration, error) {
 	// A sum that is negative or has wrapped around would make nonsense of every
 	// share: a target's words are no reason to tell it.
 	var sum, total int64
-	stacks, err := t.read(p, func(s *profile.Sample) (int64, error) {
+	list, err := t.read(p, func(s *profile.Sample) (int64, error) {
 		for i, v := range s.Values {
 			switch {
 			case i != nanos && i != count:
@@ -223,12 +238,12 @@ func cpuStacks(t *paths, p *profile.Profile) ([]stack, time.Duration, error) {
 		}
 		return (s.Values[nanos] + period/2) / period, nil
 	})
-	return stacks, time.Duration(total), err
+	return list, time.Duration(total), err
 }
 
-// allocStacks reads the bytes allocated between two cumulative profiles, or
+// allocSamples reads the bytes allocated between two cumulative profiles, or
 // since the start of the process when there is only one.
-func allocStacks(t *paths, before, after *profile.Profile) ([]stack, error) {
+func allocSamples(t *paths, before, after *profile.Profile) ([]sample, error) {
 	if after == nil {
 		after, before = before, nil
 	}
@@ -238,8 +253,8 @@ func allocStacks(t *paths, before, after *profile.Profile) ([]stack, error) {
 // delta reads what one value of a cumulative profile grew by from one snapshot
 // to the next, or all of it without the first. Profiles that do not have the
 // value have no stacks.
-func (t *paths) delta(before, after *profile.Profile, value string) ([]stack, error) {
-	read := func(p *profile.Profile) ([]stack, error) {
+func (t *paths) delta(before, after *profile.Profile, value string) ([]sample, error) {
+	read := func(p *profile.Profile) ([]sample, error) {
 		if p == nil {
 			return nil, nil
 		}
@@ -247,27 +262,27 @@ func (t *paths) delta(before, after *profile.Profile, value string) ([]stack, er
 		if i < 0 {
 			return nil, nil
 		}
-		return t.read(p, func(s *profile.Sample) (int64, error) { return s.Values[i], nil })
+		return readSamples(t, p, i)
 	}
-	stacks, err := read(after)
+	list, err := read(after)
 	if err != nil || before == nil {
-		return stacks, err
+		return list, err
 	}
 	earlier, err := read(before)
 	if err != nil {
 		return nil, err
 	}
-	return subtract(stacks, earlier), nil
+	return subtract(list, earlier), nil
 }
 
-// subtract leaves of the stacks what was not there before.
-func subtract(stacks, before []stack) []stack {
+// subtract leaves of samples what was not there before.
+func subtract(samples, before []sample) []sample {
 	base := map[uint32]int64{}
 	for _, s := range before {
 		base[s.node] += s.value
 	}
-	out := stacks[:0]
-	for _, s := range stacks {
+	out := samples[:0]
+	for _, s := range samples {
 		b := base[s.node]
 		base[s.node] = max(0, b-s.value)
 		if s.value -= b; s.value > 0 {

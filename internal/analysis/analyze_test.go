@@ -330,8 +330,6 @@ func TestRoutesAndPrefixes(t *testing.T) {
 	}
 }
 
-// FuzzAnalyze feeds whatever parses as a profile to the whole analysis: it
-// must neither panic nor give shares outside 0 to 1.
 // TestAnalyzeKeepsNoProfile: when the next pod's profiles are asked for, the
 // ones before are garbage.
 func TestAnalyzeKeepsNoProfile(t *testing.T) {
@@ -357,48 +355,6 @@ func TestAnalyzeKeepsNoProfile(t *testing.T) {
 	if res, err := AnalyzeSeq(pods, Options{}); err != nil || len(res.Report.Pods) != 3 || len(seen) != 9 {
 		t.Errorf("%d profiles, %v", len(seen), err)
 	}
-}
-
-func FuzzAnalyze(f *testing.F) {
-	for _, name := range []string{"router-grpc.cpu.pb.gz", "only-live-std.cpu.pb.gz", "router-std.allocs1.pb.gz"} {
-		data, err := os.ReadFile(filepath.Join("testdata", "corpus", name))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
-	f.Add([]byte("\x0a\x04\x08\x01\x10\x02"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := profile.Parse(data, 1<<20)
-		if err != nil {
-			return
-		}
-		res, err := Analyze([]PodProfiles{{Pod: "a", CPU: p, AllocsAfter: p, Goroutine: p}}, Options{})
-		if kind, kerr := Check(p, ""); kerr == nil && kind != KindCPU {
-			res, err = Analyze([]PodProfiles{{Pod: "a", AllocsBefore: p, AllocsAfter: p, HeapBefore: p, HeapAfter: p, MutexBefore: p, Mutex: p, Block: p, Goroutine: p}}, Options{})
-		}
-		if err != nil {
-			return
-		}
-		for _, f := range res.Report.Findings {
-			for _, e := range f.Evidence {
-				if s := e.Share; s.Part < 0 || s.Part > 1 || s.Low > s.High || math.IsNaN(s.Part) {
-					t.Errorf("%s: share %+v", f.Rule, s)
-				}
-			}
-		}
-		DiffReports(res.Report, res.Report)
-		for _, e := range res.Report.Endpoints {
-			for _, s := range []Share{e.Share, e.Decode, e.Encode, e.IO} {
-				if s.Part < 0 || s.Part > 1 || s.Low > s.High {
-					t.Errorf("%s: share %+v", e.Name, s)
-				}
-			}
-		}
-		if err := WriteText(&bytes.Buffer{}, res.Report); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 func BenchmarkAnalyze(b *testing.B) {

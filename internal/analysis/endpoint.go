@@ -39,10 +39,11 @@ func attribute(t *paths, cpu []stack, routes map[string]string, others ...[]stac
 	repair(t, cpu)
 	a := &attribution{t: t, byKey: map[string]*endpoint{}, others: map[string]remainder{}, routes: routes, labels: t.labelKey(cpu)}
 	a.sp = newSpine(t, cpu, others)
+	t.settle()
 	all := append([][]stack{cpu}, others...)
 	for s := range each(all) {
-		s.handler = int32(a.sp.places[s.node].depth)
-		if a.sp.places[s.node].served {
+		s.handler = int32(a.sp.places.at(s.node).depth)
+		if a.sp.places.at(s.node).served {
 			a.assign(s)
 		} else {
 			a.dispatched(s)
@@ -75,7 +76,7 @@ func (a *attribution) frames(s *stack) []frame {
 }
 
 // served reports whether a stack lies below a server's mark.
-func (a *attribution) served(s *stack) bool { return a.sp.places[s.node].served }
+func (a *attribution) served(s *stack) bool { return a.sp.places.at(s.node).served }
 
 func (a *attribution) leave(s *stack, name string) {
 	r := a.others[name]
@@ -88,8 +89,8 @@ func (a *attribution) leave(s *stack, name string) {
 
 // assign gives a served stack its endpoint by its place.
 func (a *attribution) assign(s *stack) {
-	pl := a.sp.places[s.node]
-	index := func(n uint32) int32 { return int32(a.sp.places[n].depth) - 1 }
+	pl := a.sp.places.at(s.node)
+	index := func(n uint32) int32 { return int32(a.sp.places.at(n).depth) - 1 }
 	h := pl.handler
 	switch {
 	case pl.glue != 0:
@@ -148,7 +149,7 @@ func (a *attribution) gatewayName(f *fn) string {
 func (a *attribution) library(s *stack, pl place) {
 	if n := a.next(s.node, pl.spine); pl.spine != 0 && n != 0 {
 		f, by := a.t.at(n), a.t.at(pl.spine).fn
-		at := int32(a.sp.places[n].depth) - 1
+		at := int32(a.sp.places.at(n).depth) - 1
 		switch {
 		case f.fn.has(isServer | isIO), f.fn.codec != nil, by.has(isRPCGlue):
 		case f.fn.pkg == "net/http/pprof", f.fn.origin == originThird && handsDirectly(by):
@@ -179,7 +180,7 @@ func (a *attribution) middleware(s *stack, n uint32) {
 	if f.fn.origin != originApp {
 		name = "(middleware) " + pretty(makerOf(f.fn))
 	}
-	a.put(s, name, name, "middleware", min(s.handler, int32(a.sp.places[n].depth)-1), f)
+	a.put(s, name, name, "middleware", min(s.handler, int32(a.sp.places.at(n).depth)-1), f)
 }
 
 // makerOf is the function that made a closure.

@@ -67,11 +67,11 @@ func (x *extras) read(p PodProfiles) error {
 		x.kinds[KindAllocs] = true
 		x.allocRate = samplingRate(a)
 		if p.CPU == nil {
-			more, err := allocStacks(x.t, p.AllocsBefore, p.AllocsAfter)
+			more, err := allocSamples(x.t, p.AllocsBefore, p.AllocsAfter)
 			if err != nil {
 				return err
 			}
-			x.allocs = append(x.allocs, more...)
+			x.allocs = append(x.allocs, stacksOf(more)...)
 		}
 	}
 	for _, w := range []struct {

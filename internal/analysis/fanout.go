@@ -58,12 +58,12 @@ func (sp *spine) fanOut() bool {
 		}
 		return c
 	}
-	for n := 1; n < len(sp.places); n++ {
-		pl, f := sp.places[n], sp.t.at(uint32(n)).fn
+	for n := 1; n < len(sp.t.nodes); n++ {
+		pl, f := sp.places.at(uint32(n)), sp.t.at(uint32(n)).fn
 		if !pl.served && !pl.back || f.origin != originApp {
 			continue
 		}
-		up := sp.places[sp.t.nodes[n].parent]
+		up := sp.places.at(sp.t.nodes[n].parent)
 		var above *fn
 		if up.app != 0 {
 			above = sp.t.at(up.app).fn
@@ -252,8 +252,8 @@ func familyOf(f *fn) string {
 // stepsInto makes the lines between the handler's place and a dispatcher found
 // below it call the next handler too.
 func (sp *spine) stepsInto(found map[*fn]bool) {
-	for n := 1; n < len(sp.places); n++ {
-		pl := sp.places[n]
+	for n := 1; n < len(sp.t.nodes); n++ {
+		pl := sp.places.at(uint32(n))
 		if pl.chain != uint32(n) || pl.handler == uint32(n) || !found[sp.t.at(uint32(n)).fn] {
 			continue
 		}
@@ -274,13 +274,14 @@ var replyWriters = regexp.MustCompile(`^(net/http\.(\(\*(response|chunkWriter|ti
 
 // findReplies marks the nodes below which a reply is written.
 func (sp *spine) findReplies() {
-	sp.replies = make([]bool, len(sp.places))
+	sp.replies = make([]bool, len(sp.t.nodes))
 	writes := make([]bool, len(sp.t.all))
 	for i, f := range sp.t.all {
 		writes[i] = replyWriters.MatchString(f.name) || f.has(isServer) && f.origin == originThird && !f.has(isDispatcher) && writerLike.MatchString(f.sym)
 	}
-	for n := len(sp.places) - 1; n > 0; n-- {
-		if sp.replies[n] || (sp.places[n].served || sp.places[n].back) && sp.places[n].handler != 0 && writes[sp.t.at(uint32(n)).fn.id] {
+	for n := len(sp.t.nodes) - 1; n > 0; n-- {
+		pl := sp.places.at(uint32(n))
+		if sp.replies[n] || (pl.served || pl.back) && pl.handler != 0 && writes[sp.t.at(uint32(n)).fn.id] {
 			sp.replies[n] = true
 			sp.replies[sp.t.nodes[n].parent] = true
 		}

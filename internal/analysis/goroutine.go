@@ -37,7 +37,7 @@ func (a *attribution) spawned(all [][]stack) {
 		}
 	}
 	for range 4 {
-		var left, placed []*stack
+		left, placed := open[:0], []*stack(nil)
 		for _, s := range open {
 			if e, at := a.starter(s, seen); e != nil {
 				s.end, s.handler = e, at
@@ -197,7 +197,7 @@ func handsAll(callees map[*fn]int64, to *fn) bool {
 // dispatched places a goroutine of no known server in which a dispatcher was
 // found: a server of a protocol of its own, a worker that runs jobs.
 func (a *attribution) dispatched(s *stack) {
-	pl := a.sp.places[s.node]
+	pl := a.sp.places.at(s.node)
 	if !pl.back || pl.handler == 0 || a.t.at(pl.handler).fn.origin != originApp {
 		return
 	}
@@ -206,7 +206,7 @@ func (a *attribution) dispatched(s *stack) {
 	case a.sp.onPath[f.fn]:
 		a.middleware(s, pl.handler)
 	case pl.spine != 0 && a.t.at(pl.spine).fn.origin == originApp:
-		a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", int32(a.sp.places[pl.handler].depth)-1, f)
+		a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", int32(a.sp.places.at(pl.handler).depth)-1, f)
 	}
 }
 

@@ -84,25 +84,28 @@ func TreeOf(p *profile.Profile, opt TreeOptions) (*Tree, error) {
 		return nil, fmt.Errorf("no %s in the profile: it holds %s", name, p.Types())
 	}
 	t := newPaths()
-	stacks, err := readStacks(t, p, at)
+	list, err := readSamples(t, p, at)
 	if err != nil {
 		return nil, err
 	}
 	if opt.Before != nil {
-		before, err := readStacks(t, opt.Before, opt.Before.TypeIndex(name))
+		before, err := readSamples(t, opt.Before, opt.Before.TypeIndex(name))
 		if err != nil {
 			return nil, fmt.Errorf("earlier profile: %w", err)
 		}
-		stacks = subtract(stacks, before)
+		list = subtract(list, before)
 	}
-	if len(stacks) == 0 {
+	if len(list) == 0 {
 		return nil, fmt.Errorf("nothing to draw: the profile has no %s", name)
 	}
+	stacks := stacksOf(list)
 	teachers := stacks
 	if opt.CPU != nil {
-		if teachers, _, err = cpuStacks(t, opt.CPU); err != nil {
+		cpu, _, err := cpuSamples(t, opt.CPU)
+		if err != nil {
 			return nil, err
 		}
+		teachers = stacksOf(cpu)
 	}
 	classifyAll(t, [][]stack{teachers}, opt.AppPrefixes)
 	if opt.CPU != nil {
@@ -142,7 +145,7 @@ func kindOf(p *profile.Profile, name string) kind {
 // maxUnits is the limit on the sum of a profile's values: trees add them up.
 const maxUnits = math.MaxInt64 / 4
 
-func readStacks(t *paths, p *profile.Profile, at int) ([]stack, error) {
+func readSamples(t *paths, p *profile.Profile, at int) ([]sample, error) {
 	if at < 0 {
 		return nil, fmt.Errorf("it holds %s", p.Types())
 	}

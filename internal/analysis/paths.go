@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -21,13 +23,14 @@ type paths struct {
 	frames  []frame
 	frameID map[frame]uint32
 	nodes   []node
-	table   []uint32 // open addressing: nodes by parent and frame
+	table   []uint32 // open addressing: nodes by parent and frame; nil when settled
 	// limit on nodes: a few bytes of a profile can name a path of thousands of
 	// frames, over and over.
 	limit  int
 	labels labelSets
 	// program is the name of the profiled program's file; "" when not known.
 	program string
+	spare   []int64 // see perNode
 }
 
 // node is the last frame of a path.
@@ -42,11 +45,17 @@ type frame struct {
 	line int64
 }
 
-// stack is the samples of one path with the same labels in one profile.
-type stack struct {
+// sample is the samples of one path with the same labels in one profile.
+type sample struct {
 	node   uint32
 	labels uint32 // in paths.labels; 0 for none
 	value  int64  // samples, bytes or goroutines
+}
+
+// stack is a sample with what is found out of it. Only when all is read do
+// samples become stacks: they are a third of the size.
+type stack struct {
+	sample
 
 	// Set by attribution. end is the endpoint, nil outside endpoints; other
 	// names the remainder then. handler is the index of the handler's frame
@@ -66,8 +75,13 @@ const (
 	// others or what GODEBUG=profstackdepth says (at most 1024), before calls
 	// are unfolded that were inlined.
 	maxDepth = 8192
-	// minNodes is how many nodes are allowed however small a profile is.
-	minNodes = 1 << 20
+	// A profile may add a node for each raw byte, and this many however small it
+	// is. Real ones add one for every seven bytes or more.
+	minNodes = 1 << 17
+	// A profile's paths may have this many frames together for each raw byte,
+	// and some more: rules walk along all of them. Real ones have one.
+	framesTimes = 16
+	minFrames   = 1 << 22
 )
 
 var errUnfolds = errors.New("its stacks unfold to more frames than any program has")
@@ -81,6 +95,9 @@ func newPaths() *paths {
 
 // child finds or makes the node of a frame below a node.
 func (t *paths) child(parent, frame uint32) (uint32, error) {
+	if t.table == nil {
+		t.index(4 * len(t.nodes) / 3)
+	}
 	mask := uint32(len(t.table) - 1)
 	h := slot(parent, frame) & mask
 	for ; t.table[h] != 0; h = (h + 1) & mask {
@@ -95,7 +112,7 @@ func (t *paths) child(parent, frame uint32) (uint32, error) {
 	t.nodes = append(t.nodes, node{parent, frame})
 	t.table[h] = id
 	if len(t.nodes)*4 > len(t.table)*3 {
-		t.grow()
+		t.index(len(t.table))
 	}
 	return id, nil
 }
@@ -105,8 +122,9 @@ func slot(parent, frame uint32) uint32 {
 	return uint32(h >> 32)
 }
 
-func (t *paths) grow() {
-	t.table = make([]uint32, 2*len(t.table))
+// index makes a table of more than n slots.
+func (t *paths) index(n int) {
+	t.table = make([]uint32, 1<<bits.Len(uint(n)))
 	mask := uint32(len(t.table) - 1)
 	for id := 1; id < len(t.nodes); id++ {
 		h := slot(t.nodes[id].parent, t.nodes[id].frame) & mask
@@ -117,12 +135,43 @@ func (t *paths) grow() {
 	}
 }
 
+// manyNodes is where a phase's garbage is worth a collection.
+const manyNodes = 1 << 17
+
+// settle ends a phase. What it read and the tables that it needed are several
+// times of what the next needs, and the collector would let them lie until as
+// much again was made.
+func (t *paths) settle() {
+	if len(t.nodes) > manyNodes {
+		t.table, t.spare = nil, nil
+		runtime.GC()
+	}
+}
+
+// room makes room for more nodes.
+func (t *paths) room(more int) {
+	more = max(0, min(more, t.limit-len(t.nodes)))
+	t.nodes = slices.Grow(t.nodes, more)
+	if n := (len(t.nodes) + more) * 4 / 3; n >= len(t.table) {
+		t.index(n)
+	}
+}
+
 // at is the frame of a node.
 func (t *paths) at(n uint32) frame { return t.frames[t.nodes[n].frame] }
 
-// sums adds up the values of stacks at and below each node.
+// perNode is a zero for each node. It is used again by the next call.
+func (t *paths) perNode() []int64 {
+	if len(t.spare) != len(t.nodes) {
+		t.spare = make([]int64, len(t.nodes))
+	}
+	clear(t.spare)
+	return t.spare
+}
+
+// sums adds up the values of stacks at and below each node, in [paths.perNode].
 func (t *paths) sums(lists ...[]stack) []int64 {
-	sub := make([]int64, len(t.nodes))
+	sub := t.perNode()
 	for s := range each(lists) {
 		sub[s.node] += s.value
 	}
@@ -156,7 +205,7 @@ func (t *paths) frame(f frame) uint32 {
 
 // read adds the samples of a profile, of which value picks the value. Samples
 // whose value is 0 are left out. No profile has no stacks.
-func (t *paths) read(p *profile.Profile, value func(*profile.Sample) (int64, error)) ([]stack, error) {
+func (t *paths) read(p *profile.Profile, value func(*profile.Sample) (int64, error)) ([]sample, error) {
 	if p == nil {
 		return nil, nil
 	}
@@ -186,14 +235,15 @@ func (t *paths) read(p *profile.Profile, value func(*profile.Sample) (int64, err
 		}
 		if len(ids) == first {
 			if unknown == nil {
-				unknown = t.intern("(unknown)", "", 0)
+				unknown = t.intern(noSymbol, "", 0)
 			}
 			ids = append(ids, t.frame(frame{fn: unknown}))
 		}
 		runs[loc] = run{uint32(first), uint32(len(ids) - first)}
 		return ids[first:]
 	}
-	out := stacks{table: make([]uint32, 1<<10)}
+	frames := minFrames + framesTimes*p.RawSize()
+	out := samples{table: make([]uint32, 1<<10)}
 	var trail []step // of the sample before: many begin alike
 	done := 0
 	for s := range p.Samples(namesEndpoint) {
@@ -226,12 +276,15 @@ func (t *paths) read(p *profile.Profile, value func(*profile.Sample) (int64, err
 			}
 			trail = append(trail, at)
 		}
-		out.add(stack{node: at.node, labels: t.labels.add(s.Labels), value: v, handler: math.MaxInt32})
-		if len(t.nodes) == cap(t.nodes) {
-			t.nodes = slices.Grow(t.nodes, expect(len(t.nodes), done, p.NumSamples()))
+		if frames -= at.depth; frames < 0 {
+			return nil, errUnfolds
+		}
+		out.add(sample{at.node, t.labels.add(s.Labels), v})
+		if cap(t.nodes)-len(t.nodes) < 2*cutDepth { // what a sample may add
+			t.room(expect(len(t.nodes), done, p.NumSamples()))
 		}
 		if len(out.list) == cap(out.list) {
-			out.list = slices.Grow(out.list, expect(len(out.list), done, p.NumSamples()))
+			out.room(expect(len(out.list), done, p.NumSamples()))
 		}
 	}
 	return out.list, nil
@@ -248,16 +301,25 @@ type step struct {
 // samples: growing by a fixed factor would copy it over and over.
 func expect(n, done, all int) int {
 	more := float64(n) * float64(all-done) / float64(done) * 1.05
-	return int(min(max(more, float64(n)/8), 3*float64(n))) + 64
+	return int(min(max(more, float64(n)/8), 7*float64(n))) + 64
 }
 
-// stacks is a list of stacks in which each path and set of labels is once.
-type stacks struct {
-	list  []stack
+// stacksOf makes stacks of samples.
+func stacksOf(list []sample) []stack {
+	out := make([]stack, len(list))
+	for i, s := range list {
+		out[i] = stack{sample: s, handler: math.MaxInt32}
+	}
+	return out
+}
+
+// samples is a list in which each path and set of labels is once.
+type samples struct {
+	list  []sample
 	table []uint32 // open addressing: places in the list, plus 1
 }
 
-func (l *stacks) add(s stack) {
+func (l *samples) add(s sample) {
 	mask := uint32(len(l.table) - 1)
 	h := slot(s.node, s.labels) & mask
 	for ; l.table[h] != 0; h = (h + 1) & mask {
@@ -269,12 +331,21 @@ func (l *stacks) add(s stack) {
 	l.list = append(l.list, s)
 	l.table[h] = uint32(len(l.list))
 	if len(l.list)*4 > len(l.table)*3 {
-		l.grow()
+		l.index(len(l.table))
 	}
 }
 
-func (l *stacks) grow() {
-	l.table = make([]uint32, 2*len(l.table))
+// room makes room for more samples.
+func (l *samples) room(more int) {
+	l.list = slices.Grow(l.list, more)
+	if n := (len(l.list) + more) * 4 / 3; n >= len(l.table) {
+		l.index(n)
+	}
+}
+
+// index makes a table of more than n slots.
+func (l *samples) index(n int) {
+	l.table = make([]uint32, 1<<bits.Len(uint(n)))
 	mask := uint32(len(l.table) - 1)
 	for i, s := range l.list {
 		h := slot(s.node, s.labels) & mask

@@ -20,7 +20,8 @@ func (t *paths) values(p *profile.Profile, types ...string) ([]stack, error) {
 		return nil, nil
 	}
 	most := maxSum / int64(p.NumSamples()+1)
-	return t.read(p, func(s *profile.Sample) (int64, error) { return min(max(s.Values[i], 0), most), nil })
+	list, err := t.read(p, func(s *profile.Sample) (int64, error) { return min(max(s.Values[i], 0), most), nil })
+	return stacksOf(list), err
 }
 
 // values are what to read of a profile, and where to.

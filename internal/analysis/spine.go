@@ -12,12 +12,12 @@ type place struct {
 	handler uint32 // the handler's node: the first application frame below the spine; 0 for none yet
 	glue    uint32 // deepest generated RPC glue on the spine; 0 for none
 	app     uint32 // deepest node of the application
+	chain   uint32 // deepest node that the handler's work runs through: itself, or a step below it
 	depth   uint16 // frames from the root, 1 for the root's
 	served  bool   // below a server's mark
 	back    bool   // below the first application frame of another goroutine
 	inside  bool   // below a codec, a store or I/O: whatever calls back from there dispatches nothing
 	uses    bool   // the handler has called a library
-	chain   uint32 // deepest node that the handler's work runs through: itself, or a step below it
 	open    bool   // what chain has called so far are libraries
 }
 
@@ -25,7 +25,7 @@ type place struct {
 // looks at all of them, and again while it learns.
 type spine struct {
 	t      *paths
-	places []place
+	places places
 	sub    []int64 // votes at and below a node: samples of CPU stacks, 1 for others
 	// onPath are functions that mostly hand on: middleware. nextAt are the
 	// lines of theirs from which the next handler was called.
@@ -47,7 +47,7 @@ type spine struct {
 
 func newSpine(t *paths, cpu []stack, others [][]stack) *spine {
 	sp := &spine{
-		t: t, places: make([]place, len(t.nodes)), sub: make([]int64, len(t.nodes)),
+		t: t, places: newPlaces(len(t.nodes)), sub: make([]int64, len(t.nodes)),
 		onPath: map[*fn]bool{}, nextAt: map[frame]bool{}, viaAt: map[frame]bool{}, outAt: map[frame]bool{}, ends: map[*fn]bool{}, steps: map[[2]*fn]bool{},
 	}
 	for _, s := range cpu {
@@ -63,19 +63,22 @@ func newSpine(t *paths, cpu []stack, others [][]stack) *spine {
 	sp.sweep()
 	sp.learn()
 	sp.sweep()
+	t.settle()
 	for range 6 { // dispatch within dispatch is rare; deeper is not believed
 		if !sp.fanOut() {
 			break
 		}
 		sp.sweep()
 	}
+	sp.sub, sp.replies = nil, nil
 	return sp
 }
 
 // sweep gives every node its place by what has been learned so far.
 func (sp *spine) sweep() {
-	for n := 1; n < len(sp.places); n++ {
-		sp.places[n] = sp.below(uint32(n))
+	sp.places.clear()
+	for n := 1; n < len(sp.t.nodes); n++ {
+		sp.places.set(uint32(n), sp.t.nodes[n].parent, sp.below(uint32(n)))
 	}
 }
 
@@ -86,7 +89,7 @@ func (sp *spine) sweep() {
 // counts is the function that is called.
 func (sp *spine) below(n uint32) place {
 	parent := sp.t.nodes[n].parent
-	pl, f := sp.places[parent], sp.t.at(n).fn
+	pl, f := sp.places.at(parent), sp.t.at(n).fn
 	pl.depth++
 	if !pl.served {
 		pl.served = marks(f, pl.depth)
@@ -179,9 +182,9 @@ func (sp *spine) enter(pl *place, n uint32) {
 // request is a framework, whatever it is called.
 func (sp *spine) learnFrameworks() {
 	type seen struct{ served, app bool }
-	states := make([]seen, len(sp.places))
+	states := make([]seen, len(sp.t.nodes))
 	modules := map[string]bool{}
-	depth := make([]uint16, len(sp.places))
+	depth := make([]uint16, len(sp.t.nodes))
 	for n := 1; n < len(states); n++ {
 		parent := sp.t.nodes[n].parent
 		st, f := states[parent], sp.t.at(uint32(n)).fn
@@ -219,9 +222,9 @@ func (sp *spine) learn() {
 	weights := map[*fn]*weight{}
 	lines := map[frame]bool{}
 	// on is how much of a node's weight a dispatcher or a handler below it took.
-	on := make([]int64, len(sp.places))
-	for n := len(sp.places) - 1; n > 0; n-- {
-		pl, at := sp.places[n], sp.t.at(uint32(n))
+	on := sp.t.perNode()
+	for n := len(sp.t.nodes) - 1; n > 0; n-- {
+		pl, at := sp.places.at(uint32(n)), sp.t.at(uint32(n))
 		parent := sp.t.nodes[n].parent
 		if !pl.served && !pl.back {
 			continue

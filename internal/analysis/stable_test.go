@@ -22,10 +22,11 @@ func TestEndpointsAreStable(t *testing.T) {
 		cpu := loadFrom(t, dir, filepath.Base(file))
 		names := func(least int64, keep func() bool) []string {
 			tr := newPaths()
-			stacks, _, err := cpuStacks(tr, cpu)
+			list, _, err := cpuSamples(tr, cpu)
 			if err != nil {
 				t.Fatal(err)
 			}
+			stacks := stacksOf(list)
 			var total int64
 			for i := range stacks {
 				var n int64

@@ -26,15 +26,24 @@ func (x *extras) otherTrees(allocs []stack) []*Tree {
 		kind Kind
 		*waits
 	}{{KindMutex, &x.mutex}, {KindBlock, &x.block}} {
-		grown := subtract(append([]stack(nil), w.delay...), w.delayBefore)
+		grown := subtract(samplesOf(w.delay), samplesOf(w.delayBefore))
 		var sum, events int64
 		for _, s := range grown {
 			sum += s.value
 		}
-		for _, s := range subtract(append([]stack(nil), w.count...), w.countBefore) {
+		for _, s := range subtract(samplesOf(w.count), samplesOf(w.countBefore)) {
 			events += s.value
 		}
-		add(w.kind, "nanoseconds", float64(sum)/float64(max(events, 1)), grown)
+		add(w.kind, "nanoseconds", float64(sum)/float64(max(events, 1)), stacksOf(grown))
+	}
+	return out
+}
+
+// samplesOf are the samples of stacks, as they were read.
+func samplesOf(stacks []stack) []sample {
+	out := make([]sample, len(stacks))
+	for i := range stacks {
+		out[i] = stacks[i].sample
 	}
 	return out
 }

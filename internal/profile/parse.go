@@ -83,7 +83,7 @@ func (p *Profile) index() error {
 	case n.types == 0:
 		return fmt.Errorf("%w: it has no sample types", ErrMalformed)
 	}
-	r := reader{p: p, types: n.types, functions: newIDs(n.functions)}
+	r := reader{p: p, types: n.types, functions: newIDs(n.functions), texts: map[uint64]string{}, names: namesFree + namesTimes*len(p.raw)}
 	f := p.find(n)
 	if p.strings[0].n != 0 {
 		return fmt.Errorf("%w: its first string is not empty", ErrMalformed)
@@ -95,11 +95,17 @@ func (p *Profile) index() error {
 	for _, kind := range []struct {
 		list   []span
 		decode func([]byte) error
-	}{{f.functions, r.function}, {f.locations, r.location}, {p.samples, r.sample}, {f.header, r.header}} {
+	}{{f.functions, r.function}, {f.locations, r.location}, {f.header, r.header}} {
 		for _, s := range kind.list {
 			if err := kind.decode(p.raw[s.at : s.at+s.n]); err != nil {
 				return err
 			}
+		}
+	}
+	for _, at := range p.samples {
+		s, _, _ := next(p.raw[at:])
+		if err := r.sample(s.b); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -159,7 +165,7 @@ type fields struct{ functions, locations, header []span }
 // find notes where everything lies, after it was counted.
 func (p *Profile) find(n counts) (out fields) {
 	p.strings = make([]span, 0, n.strings)
-	p.samples = make([]span, 0, n.samples)
+	p.samples = make([]uint32, 0, n.samples)
 	out = fields{make([]span, 0, n.functions), make([]span, 0, n.locations), make([]span, 0, n.header)}
 	for b := p.raw; len(b) > 0; {
 		f, rest, _ := next(b)
@@ -167,7 +173,7 @@ func (p *Profile) find(n counts) (out fields) {
 		body := span{end - uint32(len(f.b)), uint32(len(f.b))}
 		switch f.num {
 		case fieldSample:
-			p.samples = append(p.samples, body)
+			p.samples = append(p.samples, uint32(len(p.raw)-len(b)))
 		case fieldLocation:
 			out.locations = append(out.locations, body)
 		case fieldFunction:
@@ -225,7 +231,7 @@ func (r *reader) header(b []byte) error {
 		p.Period = int64(f.u)
 	case fieldDefaultType:
 		var ok bool
-		if p.DefaultType, ok = p.str(f.u); !ok {
+		if p.DefaultType, ok = r.str(f.u); !ok {
 			return errString
 		}
 	}
@@ -249,7 +255,7 @@ func (r *reader) mapping(b []byte) (file string, err error) {
 			return "", err
 		}
 		var ok bool
-		if file, ok = r.p.str(f.u); !ok {
+		if file, ok = r.str(f.u); !ok {
 			return "", errString
 		}
 	}
@@ -269,7 +275,7 @@ func (r *reader) valueType(b []byte) (t ValueType, err error) {
 		if err := f.need(wireVarint); err != nil {
 			return t, err
 		}
-		s, ok := r.p.str(f.u)
+		s, ok := r.str(f.u)
 		if !ok {
 			return t, errString
 		}

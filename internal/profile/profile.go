@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // ErrMalformed says that bytes are no profile, or not a whole one.
@@ -40,7 +41,7 @@ type Profile struct {
 
 	raw     []byte // decompressed; strings and samples lie in it
 	strings []span
-	samples []span
+	samples []uint32 // where they begin, with their keys
 }
 
 // Function is one function of a profiled program.
@@ -101,11 +102,35 @@ func (p *Profile) Lines(location uint32) []Line {
 	return p.lines[l.first : l.first+l.n]
 }
 
-// str is a string of the table as a copy, which does not keep the raw bytes.
-func (p *Profile) str(i uint64) (string, bool) {
+// maxText is where texts are cut. A few bytes can refer to a text of megabytes,
+// over and over; symbols and routes are not as long.
+const maxText = 2048
+
+// str is a string of the table as a copy, which does not keep the raw bytes. It
+// is cut at [maxText], and each is copied once.
+func (r *reader) str(i uint64) (string, bool) {
+	p := r.p
 	if i >= uint64(len(p.strings)) {
 		return "", false
 	}
+	text, ok := r.texts[i]
+	if !ok {
+		text = p.text(i)
+		r.texts[i] = text
+	}
+	return text, true
+}
+
+// text copies a string that is there.
+func (p *Profile) text(i uint64) string {
 	s := p.strings[i]
-	return string(p.raw[s.at : s.at+s.n]), true
+	b := p.raw[s.at : s.at+s.n]
+	if len(b) > maxText {
+		end := maxText
+		for end > maxText-utf8.UTFMax && !utf8.RuneStart(b[end]) {
+			end--
+		}
+		b = b[:end]
+	}
+	return string(b)
 }

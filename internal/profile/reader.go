@@ -10,12 +10,22 @@ type reader struct {
 	p         *Profile
 	types     int // how many values a sample has
 	functions ids
+	texts     map[uint64]string // copies of strings, by their places in the table
+	names     int               // bytes that functions' names may still have
 }
+
+// A profile may have this many bytes in the names and files of its functions
+// for each of its raw ones, and some more. Real ones have less than two, since
+// few names are those of several functions; each has to be looked at.
+const (
+	namesTimes = 8
+	namesFree  = 1 << 18
+)
 
 func (r *reader) function(b []byte) error {
 	var id uint64
 	var fn Function
-	var system string
+	var system uint64 // the name of the symbol table: the same in every Go profile
 	ok := true
 	for len(b) > 0 {
 		f, rest, err := next(b)
@@ -32,14 +42,11 @@ func (r *reader) function(b []byte) error {
 		case 1:
 			id = f.u
 		case 2:
-			fn.Name, ok = r.p.str(f.u)
+			fn.Name, ok = r.str(f.u)
 		case 3:
-			// The same in every Go profile: kept only where there is no name.
-			if system, ok = r.p.str(f.u); !ok {
-				return errString
-			}
+			system, ok = f.u, f.u < uint64(len(r.p.strings))
 		case 4:
-			fn.File, ok = r.p.str(f.u)
+			fn.File, ok = r.str(f.u)
 		case 5:
 			fn.Line = int64(f.u)
 		}
@@ -48,7 +55,10 @@ func (r *reader) function(b []byte) error {
 		}
 	}
 	if fn.Name == "" {
-		fn.Name = system
+		fn.Name, _ = r.str(system)
+	}
+	if r.names -= len(fn.Name) + len(fn.File); r.names < 0 {
+		return fmt.Errorf("%w: its functions have longer names than any program's", ErrMalformed)
 	}
 	if err := r.functions.add(id, "function"); err != nil {
 		return err

@@ -17,9 +17,10 @@ type Label struct{ Key, Value string }
 func (p *Profile) Samples(labels func(key string) bool) func(yield func(*Sample) bool) {
 	return func(yield func(*Sample) bool) {
 		s := &Sample{}
-		keys := map[uint64]string{} // texts of label keys; "" for those not asked for
+		texts := labelTexts{keys: map[uint64]string{}, values: map[uint64]string{}}
 		for _, at := range p.samples {
-			p.read(s, p.raw[at.at:at.at+at.n], labels, keys)
+			f, _, _ := next(p.raw[at:])
+			p.read(s, f.b, labels, texts)
 			if !yield(s) {
 				return
 			}
@@ -27,8 +28,12 @@ func (p *Profile) Samples(labels func(key string) bool) func(yield func(*Sample)
 	}
 }
 
+// labelTexts are the texts of labels by their places in the table; a key's is
+// "" when it was not asked for.
+type labelTexts struct{ keys, values map[uint64]string }
+
 // read decodes a sample that was checked.
-func (p *Profile) read(s *Sample, b []byte, want func(string) bool, keys map[uint64]string) {
+func (p *Profile) read(s *Sample, b []byte, want func(string) bool, texts labelTexts) {
 	s.Locations, s.Values, s.Labels = s.Locations[:0], s.Values[:0], s.Labels[:0]
 	for len(b) > 0 {
 		f, rest, _ := next(b)
@@ -64,17 +69,22 @@ func (p *Profile) read(s *Sample, b []byte, want func(string) bool, keys map[uin
 			if l.value == 0 {
 				continue
 			}
-			key, seen := keys[l.key]
+			key, seen := texts.keys[l.key]
 			if !seen {
-				if key, _ = p.str(l.key); !want(key) {
+				if key = p.text(l.key); !want(key) {
 					key = ""
 				}
-				keys[l.key] = key
+				texts.keys[l.key] = key
 			}
-			if key != "" {
-				value, _ := p.str(l.value)
-				s.Labels = append(s.Labels, Label{key, value})
+			if key == "" {
+				continue
 			}
+			value, seen := texts.values[l.value]
+			if !seen {
+				value = p.text(l.value)
+				texts.values[l.value] = value
+			}
+			s.Labels = append(s.Labels, Label{key, value})
 		}
 	}
 }
