@@ -235,7 +235,7 @@ var soundsLike = regexp.MustCompile(`(?i)^(un)?marshal|unmarshal$|marshal$|^(en|
 
 // notSuspect are packages whose decoding is not of values: protocol framing,
 // text and image encodings, drivers, loggers.
-var notSuspect = regexp.MustCompile(`hpack|unicode|encoding/(base64|hex|base32|pem|ascii85)|^image|/pgx|lib/pq|go-sql-driver|zap|zerolog|logrus|smithy|^net|^runtime|^crypto|caddyhttp/encode|golang.org/x/(net|text|crypto)|websocket`)
+var notSuspect = regexp.MustCompile(`hpack|unicode|encoding/(base64|hex|base32|pem|ascii85)|^image|/pgx|lib/pq|go-sql-driver|zap|zerolog|logrus|smithy|^net|^runtime|^crypto|golang.org/x/(net|text|crypto)|websocket`)
 
 func suspected(f *fn) bool {
 	return f.codec == nil && f.origin != originStd && soundsLike.MatchString(f.last) && !notSuspect.MatchString(f.pkg)

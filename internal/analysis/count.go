@@ -186,7 +186,7 @@ func (c *counts) finish(th Thresholds) {
 		r.Endpoints = append(r.Endpoints, out)
 	}
 	slices.SortFunc(r.Endpoints, func(a, b Endpoint) int {
-		return cmp.Or(cmp.Compare(b.Share.Samples, a.Share.Samples), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(b.Share.Samples, a.Share.Samples), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Handler, b.Handler), cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.How, b.How))
 	})
 	r.Other = parts(c.other, r.Samples, 0)
 	r.Suspected = parts(c.suspected, r.Samples, 0.02)
@@ -196,7 +196,7 @@ func (c *counts) finish(th Thresholds) {
 func (e *endpoint) heaviest() *fn {
 	var best *fn
 	for f, n := range e.handlers {
-		if best == nil || n > e.handlers[best] || n == e.handlers[best] && f.name < best.name {
+		if best == nil || n > e.handlers[best] || n == e.handlers[best] && (f.name < best.name || f.name == best.name && f.file < best.file) {
 			best = f
 		}
 	}
@@ -209,7 +209,7 @@ func (n *endCount) codecList() []Codec {
 		co := Codec{Name: key.name, Direction: key.dir, Share: share(cc.samples, n.total), Entry: top(cc.entries)}
 		var best frame
 		for f, k := range cc.callers {
-			if best.fn == nil || k > cc.callers[best] || k == cc.callers[best] && (f.fn.name < best.fn.name || f.fn == best.fn && f.line < best.line) {
+			if best.fn == nil || k > cc.callers[best] || k == cc.callers[best] && cmp.Or(cmp.Compare(f.fn.name, best.fn.name), cmp.Compare(f.fn.file, best.fn.file), cmp.Compare(f.line, best.line)) < 0 {
 				best = f
 			}
 		}

@@ -52,6 +52,7 @@ func attribute(t *paths, cpu []stack, routes map[string]string, others ...[]stac
 	a.byLabel(cpu, all)
 	a.spawned(all)
 	a.rest(all)
+	a.distinguish()
 	a.sp = nil
 	return a
 }
@@ -108,11 +109,12 @@ func (a *attribution) assign(s *stack) {
 		a.put(s, "rpc "+name, name, "rpc", index(h), f)
 	case h != 0:
 		f := a.t.at(h)
-		name := a.nameOf(f.fn, f.line)
+		key, name := "stack "+f.fn.name, a.nameOf(f.fn, f.line)
 		if f.fn.origin != originApp {
-			name = pretty(makerOf(f.fn))
+			// A library's closures serve one purpose, however often it made them.
+			key, name = "stack "+f.fn.base, pretty(makerOf(f.fn))
 		}
-		a.put(s, "stack "+f.fn.name, name, "stack", index(h), f)
+		a.put(s, key, name, "stack", index(h), f)
 	case pl.spine != 0 && a.t.at(pl.spine).fn.origin == originApp && pl.glue == 0:
 		a.middleware(s, pl.spine) // a home-made dispatcher's own work
 	default:
@@ -242,13 +244,44 @@ func firstApp(fs []frame) int {
 	return len(fs)
 }
 
+// distinguish gives endpoints of the same name different ones, since everything
+// from here on goes by the name: their package, or else all of the path.
+func (a *attribution) distinguish() {
+	byName := map[string][]*endpoint{}
+	for _, e := range a.byKey {
+		byName[e.name] = append(byName[e.name], e)
+	}
+	for name, same := range byName {
+		if len(same) < 2 {
+			continue
+		}
+		taken := map[string]int{}
+		for _, e := range same {
+			if f := e.heaviest(); f != nil && f.pkg != "" && f.pkg != "main" && !strings.HasPrefix(e.how, "label:") {
+				taken[lastOf(f.pkg)]++
+			}
+		}
+		for _, e := range same {
+			f := e.heaviest()
+			if f == nil || f.pkg == "" || f.pkg == "main" || strings.HasPrefix(e.how, "label:") {
+				continue
+			}
+			pkg := lastOf(f.pkg)
+			if taken[pkg] > 1 {
+				pkg = f.pkg
+			}
+			// "goroutine (*T).Run", "(middleware) (*T).Serve"
+			at := strings.LastIndex(name, " (*") + 1
+			e.name = name[:at] + pkg + "." + strings.TrimPrefix(name[at:], lastOf(f.pkg)+".")
+		}
+	}
+}
+
 // nameOf is what people call a handler: the configured route, the function
 // without its package path, and for a function literal where it stands.
 func (a *attribution) nameOf(f *fn, line int64) string {
-	for suffix, route := range a.routes {
-		if strings.HasSuffix(f.name, suffix) {
-			return route
-		}
+	if route, ok := a.routeFor(f.name); ok {
+		return route
 	}
 	if f.has(isClosure) {
 		at := f.line
@@ -262,6 +295,17 @@ func (a *attribution) nameOf(f *fn, line int64) string {
 	return pretty(f)
 }
 
+// routeFor is the configured route of a function: that of the longest suffix.
+func (a *attribution) routeFor(name string) (route string, ok bool) {
+	longest := ""
+	for suffix, r := range a.routes {
+		if strings.HasSuffix(name, suffix) && len(suffix) >= len(longest) {
+			longest, route, ok = suffix, r, true
+		}
+	}
+	return route, ok
+}
+
 // pretty drops the path and, where a receiver tells enough, the package:
 // "(*API).LiveList", "shop.List".
 func pretty(f *fn) string {
@@ -269,5 +313,5 @@ func pretty(f *fn) string {
 	if f.pkg == "" || f.pkg == "main" || strings.HasPrefix(sym, "(") {
 		return sym
 	}
-	return path.Base(f.pkg) + "." + sym
+	return lastOf(f.pkg) + "." + sym
 }

@@ -2,7 +2,6 @@ package analysis
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -12,15 +11,16 @@ import (
 // Goroutines start goroutines, so each round may place what the next needs.
 func (a *attribution) spawned(all [][]stack) {
 	seen := map[string]map[*endpoint]int64{}
-	var done []string
+	at := make([]int, len(a.t.all)) // by fn.id: the last stack that showed it
+	nth := 0
 	note := func(s *stack) {
-		done = done[:0]
+		nth++
 		fs := a.frames(s)
 		for _, f := range fs[min(int(s.handler), len(fs)):] {
-			if f.fn.origin == originStd || slices.Contains(done, f.fn.name) {
+			if f.fn.origin == originStd || at[f.fn.id] == nth {
 				continue
 			}
-			done = append(done, f.fn.name)
+			at[f.fn.id] = nth
 			if seen[f.fn.name] == nil {
 				seen[f.fn.name] = map[*endpoint]int64{}
 			}

@@ -57,6 +57,11 @@ func findApps(all []*fn, weight map[*fn]int64, configured []string, program stri
 		if strings.Contains(f.file, "/vendor/") {
 			a.byFile = true
 		}
+		// A build of modules with its own paths, of which no dependency was
+		// seen: GOPATH builds keep the package's path in the file's.
+		if path.IsAbs(f.file) && f.pkg != "main" && !stdPackage(f) && !strings.Contains(f.file, "/src/"+f.pkg+"/") && !strings.Contains(f.file, "/external/") {
+			a.byFile = true
+		}
 	}
 	for _, f := range all {
 		// A third-party closure inlined into main carries main's name: the
@@ -114,17 +119,24 @@ func modulePath(s string) string {
 	return s
 }
 
-// moduleGuess guesses the module of a package path: host, owner and name when
-// it begins with a host, else the first element.
+// forges are hosts of which a module's path has an owner and a name.
+var forges = set("github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitee.com", "git.sr.ht", "golang.org", "cloud.google.com")
+
+// moduleGuess guesses the module of a package path: host, owner and name on a
+// forge, host and name on another host, else the first element.
 func moduleGuess(pkg string) string {
 	if pkg == "." || pkg == "" || pkg == "main" {
 		return ""
 	}
 	parts := strings.Split(pkg, "/")
-	if !strings.Contains(parts[0], ".") {
-		return parts[0]
+	n := 2 // a host of somebody's own: example.com/shop/api/v1
+	switch {
+	case !strings.Contains(parts[0], "."):
+		n = 1
+	case forges[parts[0]]:
+		n = 3
 	}
-	return strings.Join(parts[:min(3, len(parts))], "/")
+	return strings.Join(parts[:min(n, len(parts))], "/")
 }
 
 // heaviest finds the module with the most samples under it that no table

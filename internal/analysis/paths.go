@@ -75,9 +75,10 @@ const (
 	// others or what GODEBUG=profstackdepth says (at most 1024), before calls
 	// are unfolded that were inlined.
 	maxDepth = 8192
-	// A profile may add a node for each raw byte, and this many however small it
-	// is. Real ones add one for every seven bytes or more.
-	minNodes = 1 << 17
+	// A profile may add a node for every so many raw bytes, and this many nodes
+	// however small it is. Real ones add one for every seven bytes or more.
+	nodeBytes = 3
+	minNodes  = 1 << 17
 	// A profile's paths may have this many frames together for each raw byte,
 	// and some more: rules walk along all of them. Real ones have one.
 	framesTimes = 16
@@ -209,7 +210,7 @@ func (t *paths) read(p *profile.Profile, value func(*profile.Sample) (int64, err
 	if p == nil {
 		return nil, nil
 	}
-	t.limit = min(max(t.limit, len(t.nodes)+max(minNodes, p.RawSize())), math.MaxInt32)
+	t.limit = min(max(t.limit, len(t.nodes)+max(minNodes, p.RawSize()/nodeBytes)), math.MaxInt32)
 	if t.program == "" {
 		t.program = path.Base(p.Program)
 	}
@@ -378,7 +379,7 @@ func (l *labelSets) add(labels []profile.Label) uint32 {
 	if !ok {
 		set := make(map[string]string, len(labels))
 		for _, x := range labels {
-			set[x.Key] = x.Value
+			set[x.Key] = printable(x.Value)
 		}
 		id = uint32(len(l.sets))
 		l.sets = append(l.sets, set)

@@ -3,6 +3,8 @@ package analysis
 import (
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // fn is one function as the analysis knows it, interned: two frames of the
@@ -73,7 +75,7 @@ func (t *funcs) intern(name, file string, line int64) *fn {
 	if x := t.byKey[key]; x != nil {
 		return x
 	}
-	x := newFn(name, file, line)
+	x := newFn(printable(name), printable(file), line)
 	x.id = len(t.all)
 	t.byKey[key] = x
 	t.all = append(t.all, x)
@@ -123,11 +125,28 @@ func dropTypes(s string) string {
 	return b.String()
 }
 
+// printable replaces what would write to a terminal more than a name.
+func printable(s string) string {
+	if strings.IndexFunc(s, unicode.IsControl) < 0 && utf8.ValidString(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
+}
+
 // splitName cuts "example.com/a/b.(*T).M" into "example.com/a/b" and "(*T).M".
 // The linker escapes dots in the last element of a package's path
 // ("gopkg.in/yaml%2ev3", "github.com/nats-io/nats%2ego"); they are dots again
 // in the result.
 func splitName(s string) (pkg, sym string) {
+	// What the compiler makes for a type is called after it.
+	if strings.HasPrefix(s, "type:.") || strings.HasPrefix(s, "type..") || strings.HasPrefix(s, "go:") {
+		return "", s
+	}
 	// A receiver may hold a path of its own; the package ends before it.
 	end := len(s)
 	if i := strings.IndexByte(s, '('); i >= 0 {

@@ -173,11 +173,17 @@ func short(f *fn) string {
 	if f.pkg == "" || f.pkg == "main" {
 		return f.name
 	}
-	last := path.Base(f.pkg)
-	if version.MatchString(last) { // "go-redis/v9": the version says nothing
-		last = path.Base(path.Dir(f.pkg))
+	return lastOf(f.pkg) + strings.TrimPrefix(f.name, f.pkg)
+}
+
+// lastOf is the last element of a package's path that says something: not the
+// version of "go-redis/v9".
+func lastOf(pkg string) string {
+	last := path.Base(pkg)
+	if dir := path.Dir(pkg); version.MatchString(last) && dir != "." {
+		last = path.Base(dir)
 	}
-	return last + strings.TrimPrefix(f.name, f.pkg)
+	return last
 }
 
 var version = regexp.MustCompile(`^v\d+$`)
