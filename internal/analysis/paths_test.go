@@ -62,7 +62,7 @@ func TestChildLimit(t *testing.T) {
 	if id, err := tree.child(0, 1); err != nil || id != a {
 		t.Errorf("a node that is there: %d, %v", id, err)
 	}
-	if _, ok := tree.join([]frame{{line: 1}}, []frame{{line: 2}}); ok {
+	if _, ok := tree.join(0, []frame{{line: 1}}, []frame{{line: 2}}); ok {
 		t.Error("joined beyond the limit")
 	}
 }

@@ -20,7 +20,7 @@ func TestRepair(t *testing.T) {
 	tree := newPaths()
 	root := walk(tree, 1000, 1)
 	mk := func(value int64, runs ...[]frame) stack {
-		n, ok := tree.join(runs...)
+		n, ok := tree.join(0, runs...)
 		if !ok {
 			t.Fatal("no room")
 		}
@@ -61,17 +61,25 @@ func TestRepair(t *testing.T) {
 	}
 }
 
-// TestRepairAmbiguous: where several complete stacks fit, the heaviest one tells.
+// TestRepairAmbiguous: where complete stacks disagree on the way, nobody knows
+// it; that they call from different lines is no disagreement.
 func TestRepairAmbiguous(t *testing.T) {
 	tree := newPaths()
 	mk := func(value int64, runs ...[]frame) stack {
-		n, _ := tree.join(runs...)
+		n, _ := tree.join(0, runs...)
 		return stacksOf([]sample{{n, 0, value}})[0]
 	}
 	tail := walk(tree, 10, 40)
-	list := []stack{mk(2, walk(tree, 900, 3), tail), mk(5, walk(tree, 800, 2), tail), mk(1, walk(tree, 10, cutDepth))}
-	repair(tree, list)
-	if fs := tree.path(list[2].node, nil); fs[0].fn.name != "main.f800" || len(fs) != cutDepth+2 || list[2].truncated {
+	way := walk(tree, 800, 2)
+	other := []frame{way[0], {way[1].fn, 7}}
+	agree := []stack{mk(5, way, tail), mk(5, other, tail), mk(1, walk(tree, 10, cutDepth))}
+	repair(tree, agree)
+	if fs := tree.path(agree[2].node, nil); fs[0].fn.name != "main.f800" || len(fs) != cutDepth+2 || agree[2].truncated {
 		t.Errorf("%s, %d frames", fs[0].fn.name, len(fs))
+	}
+	list := []stack{mk(2, walk(tree, 900, 3), tail), mk(5, way, tail), mk(1, walk(tree, 10, cutDepth))}
+	repair(tree, list)
+	if !list[2].truncated {
+		t.Error("repaired though a third of the stacks disagree")
 	}
 }
