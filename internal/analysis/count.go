@@ -98,10 +98,9 @@ func (c *counts) add(s *stack, fs []frame) {
 	}
 	cc.samples += s.value
 	cc.entries[fs[w.entry].fn.name] += s.value
-	for i := w.entry - 1; i >= 0; i-- {
-		if fs[i].fn.origin == originApp {
-			cc.callers[fs[i]] += s.value
-			break
+	if w.entry > 0 {
+		if at := siteOf(s, fs, int(w.entry)-1); at.fn.origin == originApp || int(s.handler) < int(w.entry) {
+			cc.callers[at] += s.value
 		}
 	}
 }

@@ -24,6 +24,9 @@ type position struct {
 	line int64
 }
 
+// handlerMethod matches methods by which handlers of several types are called.
+var handlerMethod = regexp.MustCompile(`(?i)^(serve|handle|execute|exec|dispatch|process|invoke|call|perform|do|run)`)
+
 // callee is what one line of a function calls.
 type callee struct {
 	votes   int64
@@ -159,19 +162,22 @@ func handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64, adapter bool) []lin
 	var out []lineOf
 	sw := branches{}
 	for line, tos := range cs.lines {
-		n, likely, via := 0, 0, false
+		n, likely, via, relations := 0, 0, false, map[string]int{}
 		family := map[string]int{}
 		methods := map[string]int{} // callees by name, where it is one that handlers have
 		for to, c := range tos {
 			if c.direct && !renders.MatchString(to.last) {
 				sw.add(f, line, to, c, own(to, c))
 			}
+			if c.direct && c.votes >= 2 && c.votes*200 >= cs.total {
+				relations[familyOf(to)]++ // rare routes too: a family calls itself nowhere else
+			}
 			if !own(to, c) {
 				continue
 			}
 			n++
 			family[familyOf(to)]++
-			if c.direct && strings.Contains(to.sym, ".") && !to.has(isClosure) && dispatchName.MatchString(to.last) {
+			if c.direct && strings.Contains(to.sym, ".") && !to.has(isClosure) && handlerMethod.MatchString(to.last) {
 				methods[to.last]++
 			}
 			via = via || !c.direct
@@ -182,16 +188,17 @@ func handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64, adapter bool) []lin
 				out = append(out, lineOf{frame{f, line}, false})
 			}
 		}
-		relatives := 0
-		for _, k := range family {
+		relatives, rare := 0, false
+		for name, k := range family {
 			relatives = max(relatives, k)
+			rare = rare || f.has(isClosure) && !cs.back && relations[name] >= 2
 		}
 		// One line that calls a method of several types calls an interface.
 		calls := false
 		for _, k := range methods {
 			calls = calls || k >= 2 && k == n
 		}
-		if n >= 2 && (f.has(isClosure) && !cs.back || named && likely >= 2 || calls) || n >= 4 && relatives*5 >= n*4 {
+		if n >= 2 && (f.has(isClosure) && !cs.back || named && likely >= 2 || calls) || rare || n >= 4 && relatives*5 >= n*4 {
 			out = append(out, lineOf{frame{f, line}, via})
 		}
 	}

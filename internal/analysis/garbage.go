@@ -28,7 +28,7 @@ func garbage(rep *Report, t *paths, cpu, allocs []stack, rate int64, th Threshol
 			background += s.value
 		case s.work.alloc || isGC(fs):
 			allocating += s.value
-			mallocs[site{at: siteOf(fs, len(fs)-1)}] += s.value
+			mallocs[site{at: siteOf(s, fs, len(fs)-1)}] += s.value
 		}
 	}
 	sh := share(background+allocating, rep.Samples)
@@ -66,7 +66,7 @@ func allocSites(t *paths, stacks []stack) (tally, int64) {
 		if underProfiler(fs) {
 			continue
 		}
-		at := site{at: siteOf(fs, len(fs)-1)}
+		at := site{at: siteOf(s, fs, len(fs)-1)}
 		// The library that was called from there says what it is for.
 		for i := range fs[:len(fs)-1] {
 			if fs[i] == at.at && fs[i+1].fn.origin != originApp {

@@ -3,6 +3,7 @@ package analysis
 import (
 	"fmt"
 	"regexp"
+	"slices"
 )
 
 // hotRule is one kind of work that endpoints rarely need to do much of.
@@ -82,9 +83,13 @@ func heatOf(s *stack, fs []frame) (Rule, int) {
 			}
 			return RuleRegexp, i
 		case "reflect":
-			return RuleReflect, i
+			if !callsOut(fs[i:]) {
+				return RuleReflect, i
+			}
 		case "fmt":
-			return RuleFormat, i
+			if !callsOut(fs[i:]) {
+				return RuleFormat, i
+			}
 		}
 	}
 	last := len(fs) - 1
@@ -92,6 +97,13 @@ func heatOf(s *stack, fs []frame) (Rule, int) {
 		return RuleCopy, last
 	}
 	return "", -1
+}
+
+// callsOut reports whether a stack leaves the package of its first frame for
+// code that is not the standard library's: what reflection or a Stringer called
+// is neither reflection nor formatting.
+func callsOut(fs []frame) bool {
+	return slices.ContainsFunc(fs[1:], func(f frame) bool { return f.fn.origin != originStd })
 }
 
 // hotPaths applies the rules to every endpoint that is judged at all.
@@ -113,7 +125,7 @@ func hotPaths(rep *Report, t *paths, cpu []stack, th Thresholds) []Finding {
 		if sites[k] == nil {
 			sites[k] = tally{}
 		}
-		at := site{at: siteOf(fs, i-1)}
+		at := site{at: siteOf(s, fs, i-1)}
 		if i == 0 {
 			at.at = fs[0]
 		}

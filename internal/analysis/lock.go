@@ -24,7 +24,7 @@ func waitSites(t *paths, stacks []stack, only func([]frame) bool) tally {
 		for i > 0 && (fs[i].fn.pkg == "sync" || fs[i].fn.pkg == "internal/sync" || fs[i].fn.pkg == "runtime" || fs[i].fn.pkg == "") {
 			i--
 		}
-		out[site{at: siteOf(fs, i)}] += s.value
+		out[site{at: siteOf(s, fs, i)}] += s.value
 	}
 	return out
 }

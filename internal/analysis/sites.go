@@ -58,13 +58,23 @@ func (t *paths) each(stacks []stack) iter.Seq2[*stack, []frame] {
 // siteOf is the place in the code that answers for frame i of the frames: the
 // nearest application frame above it, else the nearest one of a library, else
 // frame i itself. frame i counts as above itself.
-func siteOf(fs []frame, i int) frame {
-	i = min(i, len(fs)-1)
-	for _, want := range []origin{originApp, originThird} {
-		for j := i; j >= 0; j-- {
-			if fs[j].fn.origin == want {
-				return fs[j]
-			}
+func siteOf(s *stack, fs []frame, i int) frame {
+	i = max(0, min(i, len(fs)-1))
+	from := 0
+	if s.end != nil {
+		from = min(int(s.handler), i) // what called the handler is not to blame
+	}
+	for j := i; j >= from; j-- {
+		if fs[j].fn.origin == originApp {
+			return fs[j]
+		}
+	}
+	if s.end != nil {
+		return fs[from]
+	}
+	for j := i; j >= 0; j-- {
+		if fs[j].fn.origin == originThird {
+			return fs[j]
 		}
 	}
 	return fs[i]

@@ -104,7 +104,7 @@ func (sp *spine) below(n uint32) place {
 		switch {
 		case f.has(isDispatcher|isRPCGlue) && !sp.ends[f] && !f.has(isGateway):
 			sp.pass(&pl, n, f)
-		case app && pl.uses && sp.calledBack(pl.spine):
+		case app && (pl.uses && sp.calledBack(pl.spine) || pl.served && codes(f)):
 			pl.inside = true
 		case app || sp.ends[f] || f.has(isGateway):
 			sp.enter(&pl, n)
@@ -125,7 +125,7 @@ func (sp *spine) below(n uint32) place {
 			sp.enter(&pl, n)
 			break
 		}
-		if pl.open && pl.app == pl.chain && sp.steps[[2]*fn{sp.t.at(pl.chain).fn, f}] {
+		if pl.open && pl.app == pl.chain && sp.near(pl) && sp.steps[[2]*fn{sp.t.at(pl.chain).fn, f}] {
 			pl.chain = n
 			break
 		}
@@ -144,6 +144,21 @@ func marks(f *fn, depth uint16) bool {
 	return depth <= serverMarkDepth && f.has(isServerRoot) ||
 		depth == 1 && f.has(isClosure) && f.last == "ServeHTTP" && f.origin != originApp // a timeout handler's goroutine
 }
+
+// near reports whether a dispatcher may lie this far below the handler's place:
+// in goroutines of no known server only at the top, since data structures call
+// each other's methods in the same way.
+func (sp *spine) near(pl place) bool {
+	return !pl.back || pl.depth-sp.places.at(pl.handler).depth <= 3
+}
+
+// codes reports whether a function is a codec of the application's that its
+// framework calls.
+func codes(f *fn) bool {
+	return !f.has(isClosure) && strings.Contains(f.sym, ".") && codecMethod.MatchString(f.last)
+}
+
+var codecMethod = regexp.MustCompile(`(?i)^(un)?marshal|^(en|de)code(json|message|request|response)?$`)
 
 // helps reports whether a function is called like a helper: a deferred Close is
 // called from the line that returns what the next handler returned.
