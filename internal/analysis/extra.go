@@ -37,6 +37,7 @@ type waits struct {
 // heaps are live heaps, in bytes.
 type heaps struct {
 	before, after         []stack // after alone is one snapshot
+	madeBefore, made      []stack // bytes allocated since the process began
 	podsBefore, podsAfter int
 	rate                  int64         // bytes that one sampled object stands for
 	window                time.Duration // between the snapshots, all pods together
@@ -144,7 +145,10 @@ func (h *heaps) read(t *paths, before, after *profile.Profile) (bool, error) {
 		h.podsBefore++
 		h.window += between(before, after)
 	}
-	return true, t.readAll([]values{{&h.after, after, "inuse_space"}, {&h.before, before, "inuse_space"}})
+	return true, t.readAll([]values{
+		{&h.after, after, "inuse_space"}, {&h.before, before, "inuse_space"},
+		{&h.made, after, "alloc_space"}, {&h.madeBefore, before, "alloc_space"},
+	})
 }
 
 // any reports whether there is anything to judge.

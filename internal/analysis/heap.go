@@ -27,7 +27,7 @@ func (x *extras) growth(th Thresholds, partial bool) []Finding {
 	}
 	before, had := allocSites(x.t, h.before)
 	grown := after.minus(before)
-	rose := total - had
+	rose := total - had - h.passing(x.t, grown)
 	n, m := float64(total)/float64(h.rate), float64(had)/float64(h.rate)
 	low := float64(rose) - z95*math.Sqrt(n+m)*float64(h.rate)
 	if had <= 0 || rose < minGrowth || low < th.HeapGrowth*float64(had) {
@@ -52,6 +52,26 @@ func (x *extras) growth(th Thresholds, partial bool) []Finding {
 	f.Evidence = grown.evidence(5, "allocated what stays", "bytes", func(w weighed) Share { return sampledShare(w.value, sum, sum/h.rate) })
 	f.Next = fmt.Sprintf("See who keeps what %s allocates: %s of the growth is from there. A cache that fills looks the same once; take a third snapshot later.", f.Evidence[0].Place(), percent(f.Evidence[0].Share.Part))
 	return []Finding{f}
+}
+
+// leastKept is how much of what it allocated between two snapshots a place must
+// have kept to be growth: buffers of requests that go on at the second one are
+// a small part of all that went through the place.
+const leastKept = 0.05
+
+// passing takes out of what grew the places that kept next to nothing of what
+// they allocated, and returns how much that was.
+func (h *heaps) passing(t *paths, grown tally) (sum int64) {
+	now, _ := allocSites(t, h.made)
+	then, _ := allocSites(t, h.madeBefore)
+	made := now.minus(then)
+	for k, v := range grown {
+		if float64(v) < leastKept*float64(made[k]) {
+			sum += v
+			delete(grown, k)
+		}
+	}
+	return sum
 }
 
 func liveHeap(sites tally, total, rate int64) Finding {
