@@ -37,7 +37,7 @@ type callee struct {
 // called are the functions of the application that one function calls, by line.
 type called struct {
 	total int64 // votes of the function in the handler's place
-	back  bool  // in a goroutine of no known server
+	back  int64 // of these in goroutines of no known server
 	lines map[int64]map[*fn]*callee
 }
 
@@ -77,7 +77,9 @@ func (sp *spine) fanOut() bool {
 		from[f][above] += sp.sub[n]
 		if pl.chain == uint32(n) {
 			of(f).total += sp.sub[n]
-			of(f).back = of(f).back || pl.back
+			if pl.back {
+				of(f).back += sp.sub[n]
+			}
 		}
 		if up.chain == 0 || up.chain != up.app || !up.open || above == f {
 			continue // not the first application function below the handler
@@ -148,7 +150,8 @@ type lineOf struct {
 // called counts: a closure or a name like dispatch needs two callees, others
 // need a family of at least four. An adapter needs one.
 func handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64, adapter bool) []lineOf {
-	named := f.has(isClosure) && !cs.back || dispatchName.MatchString(f.last) && !f.has(isClosure)
+	back := cs.back*2 > cs.total
+	named := f.has(isClosure) && !back || dispatchName.MatchString(f.last) && !f.has(isClosure)
 	own := func(to *fn, c *callee) bool {
 		// Called from elsewhere as well it is a helper, not a handler.
 		var others int64
@@ -191,14 +194,14 @@ func handsOut(f *fn, cs *called, from map[*fn]map[*fn]int64, adapter bool) []lin
 		relatives, rare := 0, false
 		for name, k := range family {
 			relatives = max(relatives, k)
-			rare = rare || f.has(isClosure) && !cs.back && relations[name] >= 2
+			rare = rare || f.has(isClosure) && !back && relations[name] >= 2
 		}
 		// One line that calls a method of several types calls an interface.
 		calls := false
 		for _, k := range methods {
 			calls = calls || k >= 2 && k == n
 		}
-		if n >= 2 && (f.has(isClosure) && !cs.back || named && likely >= 2 || calls) || rare || n >= 4 && relatives*5 >= n*4 {
+		if n >= 2 && (f.has(isClosure) && !back || named && likely >= 2 || calls) || rare || n >= 4 && relatives*5 >= n*4 {
 			out = append(out, lineOf{frame{f, line}, via})
 		}
 	}

@@ -95,7 +95,7 @@ func (sp *spine) below(n uint32) place {
 		pl.served = marks(f, pl.depth)
 	}
 	app := f.origin == originApp && !f.has(isRPCGlue)
-	pl.back = pl.back || !pl.served && app
+	pl.back = !pl.served && (pl.back || app)
 	switch {
 	case pl.inside || !pl.served && !pl.back:
 	case f.codec != nil, f.source != nil && !f.has(isServer|isDispatcher), f.has(isIO) && !f.has(isDispatcher|isServerRoot) && pl.handler == 0:
