@@ -177,8 +177,8 @@ var (
 		"CodecDecodeSelf": {"ugorji", decode}, "CodecEncodeSelf": {"ugorji", encode},
 	}
 	generatedDirs = map[string]way{
-		"Unmarshal": decode, "Decode": decode, "Read": decode, "FastRead": decode,
-		"Marshal": encode, "MarshalTo": encode, "Encode": encode, "Write": encode, "FastWrite": encode, "FastWriteNocopy": encode, "Size": encode,
+		"Unmarshal": decode, "FastRead": decode,
+		"Marshal": encode, "MarshalTo": encode, "FastWrite": encode, "FastWriteNocopy": encode, "Size": encode,
 	}
 	generatedFiles = []struct{ suffix, codec string }{
 		{"_vtproto.pb.go", "vtprotobuf"},
@@ -188,10 +188,7 @@ var (
 		{"_ffjson.go", "ffjson"},
 		{".msgp.go", "msgp"},
 		{"_codecgen.go", "ugorji"},
-		{"_gen.go", "msgp"},
 		{"_gen_msgp.go", "msgp"},
-		{"-gen.go", "thrift"},
-		{"-consts.go", "thrift"},
 	}
 	easyjsonFunc = regexp.MustCompile(`^easyjson[0-9A-Fa-f]+(Decode|Encode)`)
 )

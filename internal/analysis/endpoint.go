@@ -110,6 +110,9 @@ func (a *attribution) assign(s *stack) {
 	case h != 0:
 		f := a.t.at(h)
 		key, name := "stack "+f.fn.name, a.nameOf(f.fn, f.line)
+		if route, ok := a.routeFor(f.fn.name); ok {
+			key = "route " + route // several handlers may serve it
+		}
 		if f.fn.origin != originApp {
 			// A library's closures serve one purpose, however often it made them.
 			key, name = "stack "+f.fn.base, pretty(makerOf(f.fn))
@@ -127,8 +130,12 @@ func (a *attribution) assign(s *stack) {
 func (a *attribution) gatewayName(f *fn) string {
 	if a.gateways == nil {
 		a.gateways = map[*fn]string{}
+		methods := make([][]string, len(a.t.all))
+		for i, f := range a.t.all {
+			methods[i] = gwCall.FindStringSubmatch(f.sym)
+		}
 		for n := 1; n < len(a.t.nodes); n++ {
-			m := gwCall.FindStringSubmatch(a.t.at(uint32(n)).fn.sym)
+			m := methods[a.t.at(uint32(n)).fn.id]
 			if m == nil {
 				continue
 			}

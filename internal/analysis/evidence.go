@@ -376,7 +376,7 @@ func describe(sum map[*source]int64) found {
 func heaviestSource(m map[*source]int64) *source {
 	var best *source
 	for src, n := range m {
-		if best == nil || n > m[best] || n == m[best] && src.via < best.via {
+		if best == nil || n > m[best] || n == m[best] && (src.via < best.via || src.via == best.via && src.kind < best.kind) {
 			best = src
 		}
 	}

@@ -29,9 +29,19 @@ type waits struct {
 	delay, delayBefore []stack // nanoseconds
 	count, countBefore []stack
 	pods               int
-	// window is for how long, all pods together; 0 when a snapshot is of all
-	// the time since its process began, which no profile tells.
+	// window is for how long, all pods with a window together.
 	window time.Duration
+	// life is of pods of which one snapshot alone is there: of all the time
+	// since their process began, which no profile tells.
+	life struct{ delay, count []stack }
+}
+
+// settle takes what pods waited in all their life where no pod has a window:
+// beside windows of seconds it would be nonsense.
+func (w *waits) settle() {
+	if w.window == 0 {
+		w.delay, w.count = w.life.delay, w.life.count
+	}
 }
 
 // heaps are live heaps, in bytes.
@@ -111,11 +121,14 @@ func (w *waits) read(t *paths, before, after *profile.Profile) (bool, error) {
 		return false, nil
 	}
 	w.pods++
+	window := after.Duration // of a difference that the process made
 	if before != nil {
-		w.window += between(before, after)
-	} else if after.Duration > 0 { // a difference that the process made
-		w.window += after.Duration
+		window = between(before, after)
 	}
+	if window <= 0 {
+		return true, t.readAll([]values{{&w.life.delay, after, "delay"}, {&w.life.count, after, "contentions"}})
+	}
+	w.window += window
 	return true, t.readAll([]values{
 		{&w.delay, after, "delay"},
 		{&w.count, after, "contentions"},
@@ -157,6 +170,8 @@ func (x *extras) any() bool { return len(x.kinds) > 0 }
 // weighing are the stacks that tell the application's packages: those of CPU
 // profiles, and where there are none, all others.
 func (x *extras) weighing(cpu, control []stack) [][]stack {
+	x.mutex.settle()
+	x.block.settle()
 	if len(cpu)+len(control) > 0 {
 		return [][]stack{cpu, control}
 	}

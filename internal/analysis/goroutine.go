@@ -214,8 +214,11 @@ const otherGC = "(gc) background garbage collection"
 
 func isGC(fs []frame) bool {
 	for _, f := range fs {
-		if f.fn.has(isGCRoot) {
+		switch {
+		case f.fn.has(isGCRoot):
 			return true
+		case f.fn.has(isAlloc), f.fn.category != CatRuntime && f.fn.category != CatGC:
+			return false // an assist: whoever allocates pays for it
 		}
 	}
 	return false

@@ -8,7 +8,7 @@ import (
 )
 
 // stdRoots are the first path elements of the standard library. "No dot in the
-// path" would take a local module's "golbat/decoder" for std.
+// path" would take a local module's "shop/decoder" for std.
 var stdRoots = set("archive", "bufio", "builtin", "bytes", "cmp", "compress", "container", "context", "crypto",
 	"database", "debug", "embed", "encoding", "errors", "expvar", "flag", "fmt", "go", "hash", "html", "image",
 	"index", "internal", "io", "iter", "log", "maps", "math", "mime", "net", "os", "path", "plugin", "reflect",
@@ -36,6 +36,8 @@ type apps struct {
 	// byFile: files tell modules apart, so what is neither std, nor in the
 	// module cache, nor vendored is the application.
 	byFile bool
+	// configured: the prefixes were given, and overrule files.
+	configured bool
 }
 
 // findApps decides what the application is. Configured prefixes win. Else the
@@ -44,6 +46,7 @@ type apps struct {
 func findApps(all []*fn, weight map[*fn]int64, configured []string, program string) apps {
 	var a apps
 	if len(configured) > 0 {
+		a.configured = true
 		for _, p := range configured {
 			a.prefixes = append(a.prefixes, strings.TrimSuffix(p, "/"))
 		}
@@ -179,6 +182,9 @@ func stdPackage(f *fn) bool {
 
 // originOf says whose code a function is.
 func (a apps) originOf(f *fn) origin {
+	if a.configured && a.prefixed(f) {
+		return originApp // somebody who knows said so
+	}
 	if f.pkg != "main" && stdPackage(f) {
 		return originStd
 	}
@@ -200,15 +206,17 @@ func (a apps) originOf(f *fn) origin {
 		// does not exist in std, so main is the application.
 		return originApp
 	}
-	for _, p := range a.prefixes {
-		if f.pkg == p || strings.HasPrefix(f.pkg, p+"/") {
-			return originApp
-		}
+	if a.prefixed(f) {
+		return originApp
 	}
 	if a.byFile && f.file != "" && !knownLibrary(f.pkg) {
 		return originApp
 	}
 	return originThird
+}
+
+func (a apps) prefixed(f *fn) bool {
+	return slices.ContainsFunc(a.prefixes, func(p string) bool { return under(f.pkg, p) })
 }
 
 func stdFile(file string) bool {

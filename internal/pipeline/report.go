@@ -160,6 +160,9 @@ func (p *Pipeline) parse(c incident.Capture, l *loading) *profile.Profile {
 	if err == nil {
 		prof, err = profile.Parse(data, p.Policy.MaxRaw)
 	}
+	if err == nil {
+		_, err = analysis.Check(prof, string(c.Kind))
+	}
 	if err != nil {
 		l.problems = append(l.problems, fmt.Sprintf("%s of %s: %v", c.Kind, c.Pod, err))
 		return nil
