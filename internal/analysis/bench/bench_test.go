@@ -115,13 +115,13 @@ func TestSpread(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	var out strings.Builder
-	if err := run([]string{"-n", "0"}, &out); err == nil || !strings.Contains(err.Error(), "1 turn at least") {
+	if err := run(t.Context(), []string{"-n", "0"}, &out); err == nil || !strings.Contains(err.Error(), "1 turn at least") {
 		t.Errorf("no turns: %v", err)
 	}
-	if err := run([]string{"-make", "-corpus", filepath.Join(t.TempDir(), "none"), "-dir", t.TempDir()}, &out); err == nil || !strings.Contains(err.Error(), "holds no") {
+	if err := run(t.Context(), []string{"-make", "-corpus", filepath.Join(t.TempDir(), "none"), "-dir", t.TempDir()}, &out); err == nil || !strings.Contains(err.Error(), "holds no") {
 		t.Errorf("no corpus: %v", err)
 	}
-	if err := run([]string{"-x"}, &out); err == nil || errors.Is(err, flag.ErrHelp) {
+	if err := run(t.Context(), []string{"-x"}, &out); err == nil || errors.Is(err, flag.ErrHelp) {
 		t.Errorf("an unknown flag: %v", err)
 	}
 }
