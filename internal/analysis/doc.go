@@ -11,6 +11,10 @@
 // bytes to share out the background GC (gc.go). Counting makes the report
 // (count.go), thresholds make the verdicts (verdict.go).
 //
+// A profile's raw bytes are garbage when its paths are read (paths.go), and its
+// stacks may not unfold to more frames than its size explains: what profiles
+// cost is bounded, and measured against go tool pprof by the command bench.
+//
 // Every share carries its number of samples and its 95 % interval: a profile
 // is a sample, and a small one says little.
 package analysis
