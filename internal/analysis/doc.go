@@ -17,6 +17,10 @@
 // [Compare] asks of two reports whether a fix worked, [DiffReports] what
 // changed at all. docs/report-json.md describes the report field by field.
 //
+// A profile's raw bytes are garbage when its paths are read (paths.go), and its
+// stacks may not unfold to more frames than its size explains: what profiles
+// cost is bounded, and measured against go tool pprof by the command bench.
+//
 // Every share carries its number of samples and its 95 % interval: a profile
 // is a sample, and a small one says little.
 package analysis

@@ -61,7 +61,7 @@ func gather(t *paths, cpu, allocs []stack) *evidence {
 		served: map[*endpoint]bool{}, others: map[*endpoint]bool{}, allocs: len(allocs) > 0,
 	}
 	above := make([]bool, len(t.all)) // by fn.id
-	seen := false
+	decoding := false
 	var fs []frame
 	for s := range each([][]stack{cpu, allocs}) {
 		if s.work.dir != decode {
@@ -69,11 +69,11 @@ func gather(t *paths, cpu, allocs []stack) *evidence {
 		}
 		fs = t.path(s.node, fs)
 		for i := min(s.handler, s.work.entry); i < s.work.entry; i++ {
-			above[fs[i].fn.id], seen = true, true
+			above[fs[i].fn.id], decoding = true, true
 		}
 		ev.noteReader(s, fs)
 	}
-	if !seen {
+	if !decoding {
 		return ev
 	}
 	for k, stacks := range [2][]stack{cpu, allocs} {

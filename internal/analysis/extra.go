@@ -159,8 +159,10 @@ func (h *heaps) read(t *paths, before, after *profile.Profile) (bool, error) {
 		h.window += between(before, after)
 	}
 	return true, t.readAll([]values{
-		{&h.after, after, "inuse_space"}, {&h.before, before, "inuse_space"},
-		{&h.made, after, "alloc_space"}, {&h.madeBefore, before, "alloc_space"},
+		{&h.after, after, "inuse_space"},
+		{&h.before, before, "inuse_space"},
+		{&h.made, after, "alloc_space"},
+		{&h.madeBefore, before, "alloc_space"},
 	})
 }
 

@@ -57,18 +57,33 @@ func FuzzAnalyze(f *testing.F) {
 			checkResult(t, res)
 		}
 		for _, p := range []*profile.Profile{pod.CPU, pod.AllocsAfter, pod.Goroutine} {
-			if p == nil {
+			all := PodProfiles{
+				Pod: "b", CPU: pod.CPU, AllocsBefore: pod.AllocsBefore, AllocsAfter: p, Goroutine: p,
+				HeapBefore: pod.AllocsBefore, HeapAfter: p, MutexBefore: pod.AllocsBefore, Mutex: p, Block: p,
+			}
+			res, err := Analyze([]PodProfiles{all}, Options{Trees: true})
+			if err != nil {
 				continue
 			}
-			for _, opt := range []TreeOptions{{}, {Before: pod.AllocsBefore, CPU: pod.CPU}, {Kind: "mutex"}} {
-				tree, err := TreeOf(p, opt)
-				if err != nil {
-					continue
-				}
+			checkResult(t, res)
+			for _, tree := range res.Others {
 				checkTree(t, tree.Root)
 				if d, err := DiffTree(tree, tree); err != nil || d.Root == nil {
 					t.Errorf("a tree against itself: %v", err)
 				}
+			}
+			for _, f := range res.Report.Findings {
+				for _, e := range f.Evidence {
+					if s := e.Share; s.Part < 0 || s.Part > 1 || s.Low > s.High || math.IsNaN(s.Part) {
+						t.Errorf("%s: share %+v", f.Rule, s)
+					}
+				}
+			}
+			if d := DiffReports(res.Report, res.Report); d == nil {
+				t.Error("no difference of a report with itself")
+			}
+			if err := WriteText(&bytes.Buffer{}, res.Report); err != nil {
+				t.Error(err)
 			}
 		}
 	})

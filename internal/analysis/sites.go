@@ -9,7 +9,7 @@ import (
 )
 
 // values reads the first value that a profile has of those named; negative ones
-// count as 0, and large ones are cut so that sums stay in range. No profile, or
+// count as 0. No profile, or
 // none with such a value, has no stacks.
 func (t *paths) values(p *profile.Profile, types ...string) ([]stack, error) {
 	if p == nil {
@@ -19,8 +19,7 @@ func (t *paths) values(p *profile.Profile, types ...string) ([]stack, error) {
 	if i < 0 {
 		return nil, nil
 	}
-	most := maxSum / int64(p.NumSamples()+1)
-	list, err := t.read(p, func(s *profile.Sample) (int64, error) { return min(max(s.Values[i], 0), most), nil })
+	list, err := readSamples(t, p, i)
 	return stacksOf(list), err
 }
 

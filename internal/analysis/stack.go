@@ -90,11 +90,11 @@ func newFn(name, file string, line int64) *fn {
 		x.name = x.pkg + "." + x.sym
 	}
 	x.base = x.name
-	if end := len(x.name) - 1; end < 0 || x.name[end] > '9' && x.name[end] != 'm' || x.name[end] < '0' {
-		// No literal's name: most are not, and the expression is slow to see it.
-	} else if loc := closureTail.FindStringIndex(x.name); loc != nil && loc[0] > 0 {
-		x.base = x.name[:loc[0]]
-		x.flags |= isClosure
+	if endsLikeClosure(x.name) {
+		if loc := closureTail.FindStringIndex(x.name); loc != nil && loc[0] > 0 {
+			x.base = x.name[:loc[0]]
+			x.flags |= isClosure
+		}
 	}
 	sym := strings.TrimPrefix(x.base, x.pkg+".")
 	if i := strings.LastIndexByte(sym, '.'); i >= 0 {
@@ -102,6 +102,16 @@ func newFn(name, file string, line int64) *fn {
 	}
 	x.last = sym
 	return x
+}
+
+// endsLikeClosure reports whether closureTail may match: most names are no
+// literal's, and the expression is slow to see it.
+func endsLikeClosure(name string) bool {
+	if name == "" {
+		return false
+	}
+	last := name[len(name)-1]
+	return last >= '0' && last <= '9' || last == 'm' // "-fm"
 }
 
 // dropTypes drops type parameters ("[...]", "[go.shape.int]": any instance's may

@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -65,5 +66,39 @@ func TestLiteralPrefix(t *testing.T) {
 		if !strings.HasPrefix(s.match.String(), "^") && sourcePrefixes[i] != "" {
 			t.Errorf("%s has the prefix %q", s.match, sourcePrefixes[i])
 		}
+	}
+}
+
+// TestStrangeValues: what cannot be added up is left out with a note, and what
+// is negative counts for nothing.
+func TestStrangeValues(t *testing.T) {
+	with := func(kind string, values ...int64) *gprofile.Profile {
+		p := &gprofile.Profile{SampleType: []*gprofile.ValueType{{Type: kind, Unit: "count"}}, Function: []*gprofile.Function{{ID: 1, Name: "main.f", Filename: "main.go"}}}
+		for i, v := range values {
+			l := &gprofile.Location{ID: uint64(i + 1), Line: []gprofile.Line{{Function: p.Function[0], Line: int64(i)}}}
+			p.Location = append(p.Location, l)
+			p.Sample = append(p.Sample, &gprofile.Sample{Location: []*gprofile.Location{l}, Value: []int64{v}})
+		}
+		return p
+	}
+	for _, tc := range []struct {
+		name              string
+		allocs, goroutine *gprofile.Profile
+		want              string
+	}{
+		{"allocs overflow", with("alloc_space", math.MaxInt64, math.MaxInt64), with("goroutine", 1), "a: its values add up"},
+		{"goroutines overflow", with("alloc_space", 5), with("goroutine", math.MaxInt64/2), "a: its values add up"},
+		{"negative", with("alloc_space", -5, 3), with("goroutine", math.MinInt64, 2), ""},
+		{"other kinds", with("delay", 5), with("contentions", 5), ""},
+	} {
+		res, err := Analyze([]PodProfiles{{Pod: "a", CPU: load(t, "router-std.cpu.pb.gz"), AllocsAfter: ours(tc.allocs), Goroutine: ours(tc.goroutine)}}, Options{})
+		if err != nil {
+			t.Fatalf("%s: %v", tc.name, err)
+		}
+		notes := strings.Join(res.Report.Notes, "\n")
+		if !strings.Contains(notes, tc.want) || tc.want == "" && strings.Contains(notes, "a: ") {
+			t.Errorf("%s: notes %q, want %q", tc.name, notes, tc.want)
+		}
+		checkResult(t, res)
 	}
 }

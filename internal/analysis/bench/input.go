@@ -194,7 +194,7 @@ func (c *copier) function(f *profile.Function) *profile.Function {
 // renamed puts a copy's number into the first name after the package:
 // "truth/svc.(*API).Live" becomes "truth/svc.(*V7API).Live".
 func renamed(name string, n int) string {
-	slash := strings.LastIndexByte(name[:strings.IndexByte(name+"(", '(')], '/')
+	slash := strings.LastIndexByte(name[:strings.IndexAny(name+"(", "([")], '/')
 	dot := slash + 1 + strings.IndexByte(name[slash+1:], '.') + 1
 	if strings.HasPrefix(name[dot:], "(*") {
 		dot += 2

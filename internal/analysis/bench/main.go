@@ -35,15 +35,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 )
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -51,7 +56,7 @@ func main() {
 
 var errBelow = errors.New("below the bar")
 
-func run(args []string, w io.Writer) error {
+func run(ctx context.Context, args []string, w io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	o := options{}
 	flags.StringVar(&o.profbot, "profbot", "bin/profbot", "the `file` of profbot")
@@ -72,5 +77,5 @@ func run(args []string, w io.Writer) error {
 	case o.turns < 1:
 		return errors.New("-n: 1 turn at least")
 	}
-	return bench(o, w)
+	return bench(ctx, o, w)
 }

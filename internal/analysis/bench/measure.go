@@ -31,9 +31,9 @@ type ran struct {
 }
 
 // command runs a process and waits for it.
-func command(name string, args ...string) (ran, error) {
+func command(ctx context.Context, name string, args ...string) (ran, error) {
 	var out, errs bytes.Buffer
-	c := exec.CommandContext(context.Background(), name, args...)
+	c := exec.CommandContext(ctx, name, args...)
 	c.Stdout, c.Stderr = &out, &errs
 	start := time.Now()
 	if err := c.Run(); err != nil {
@@ -47,13 +47,13 @@ func command(name string, args ...string) (ran, error) {
 }
 
 // self runs this command as a child on files.
-func self(files ...string) (cost, error) {
+func self(ctx context.Context, files ...string) (cost, error) {
 	var c cost
 	exe, err := os.Executable()
 	if err != nil {
 		return c, err
 	}
-	r, err := command(exe, append([]string{"-child"}, files...)...)
+	r, err := command(ctx, exe, append([]string{"-child"}, files...)...)
 	if err != nil {
 		return c, err
 	}
@@ -68,19 +68,19 @@ type rival struct {
 }
 
 // rivals are ours, theirs, and what is only a remark.
-func rivals(o options) ([]rival, error) {
-	tool, err := command("go", "tool", "-n", "pprof")
+func rivals(ctx context.Context, o options) ([]rival, error) {
+	tool, err := command(ctx, "go", "tool", "-n", "pprof")
 	if err != nil {
 		return nil, err
 	}
 	pprof := string(bytes.TrimSpace(tool.out))
 	png := filepath.Join(o.dir, "flame.png")
 	return []rival{
-		{"profbot analyze --png", func(f string) (ran, error) { return command(o.profbot, "analyze", "--png", png, f) }},
-		{"go tool pprof -top", func(f string) (ran, error) { return command("go", "tool", "pprof", "-top", f) }},
-		{"pprof -top, no go command", func(f string) (ran, error) { return command(pprof, "-top", f) }},
+		{"profbot analyze --png", func(f string) (ran, error) { return command(ctx, o.profbot, "analyze", "--png", png, f) }},
+		{"go tool pprof -top", func(f string) (ran, error) { return command(ctx, "go", "tool", "pprof", "-top", f) }},
+		{"pprof -top, no go command", func(f string) (ran, error) { return command(ctx, pprof, "-top", f) }},
 		{"go tool pprof -proto", func(f string) (ran, error) {
-			return command("go", "tool", "pprof", "-proto", "-output", filepath.Join(o.dir, "out.pb.gz"), f)
+			return command(ctx, "go", "tool", "pprof", "-proto", "-output", filepath.Join(o.dir, "out.pb.gz"), f)
 		}},
 	}, nil
 }
@@ -95,8 +95,8 @@ type duel struct {
 	cost   cost     // of the child's median turn by heap
 }
 
-func fight(o options, file string) (duel, error) {
-	rs, err := rivals(o)
+func fight(ctx context.Context, o options, file string) (duel, error) {
+	rs, err := rivals(ctx, o)
 	if err != nil {
 		return duel{}, err
 	}
@@ -116,7 +116,7 @@ func fight(o options, file string) (duel, error) {
 			}
 			if i == 0 {
 				ours = got.wall
-				none, err := command(o.profbot, "version")
+				none, err := command(ctx, o.profbot, "version")
 				if err != nil {
 					return d, err
 				}
@@ -125,7 +125,7 @@ func fight(o options, file string) (duel, error) {
 			walls[i] = append(walls[i], float64(got.wall)/1e6)
 			ratios[i] = append(ratios[i], ours.Seconds()/got.wall.Seconds())
 		}
-		c, err := self(file)
+		c, err := self(ctx, file)
 		if err != nil {
 			return d, err
 		}
@@ -162,7 +162,7 @@ type crowd struct {
 	perPod     cost   // a pod's part of the median turn
 }
 
-func pods(o options, numbers ...int) ([]crowd, error) {
+func pods(ctx context.Context, o options, numbers ...int) ([]crowd, error) {
 	var files []string
 	for i := range podCount {
 		files = append(files, podFile(o.dir, i))
@@ -173,14 +173,14 @@ func pods(o options, numbers ...int) ([]crowd, error) {
 		// sums[n] is the cost of the first n pods one by one.
 		sums := make([]cost, podCount+1)
 		for i, f := range files {
-			c, err := self(f)
+			c, err := self(ctx, f)
 			if err != nil {
 				return nil, err
 			}
 			sums[i+1] = cost{Report: sums[i].Report + c.Report, Heap: sums[i].Heap + c.Heap}
 		}
 		for k, n := range numbers {
-			c, err := self(files[:n]...)
+			c, err := self(ctx, files[:n]...)
 			if err != nil {
 				return nil, err
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -22,13 +23,13 @@ const (
 )
 
 // bench measures and prints.
-func bench(o options, w io.Writer) error {
+func bench(ctx context.Context, o options, w io.Writer) error {
 	if o.dir == "" {
 		dir, err := os.MkdirTemp("", "profbot-bench")
 		if err != nil {
 			return err
 		}
-		defer func() { _ = os.RemoveAll(dir) }()
+		defer func() { _ = os.RemoveAll(dir) }() // the system empties it in the end
 		o.dir = dir
 	}
 	// In a process of its own, so that this one stays small: the system counts
@@ -37,10 +38,10 @@ func bench(o options, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := command(exe, "-make", "-corpus", o.corpus, "-dir", o.dir); err != nil {
+	if _, err := command(ctx, exe, "-make", "-corpus", o.corpus, "-dir", o.dir); err != nil {
 		return err
 	}
-	rs, err := rivals(o)
+	rs, err := rivals(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func bench(o options, w io.Writer) error {
 		name, file string
 		judged     bool // in memory
 	}{{"small", smallFile(o.dir), false}, {"large", largeFile(o.dir), true}} {
-		d, err := fight(o, f.file)
+		d, err := fight(ctx, o, f.file)
 		if err != nil {
 			return err
 		}
@@ -78,7 +79,7 @@ func bench(o options, w io.Writer) error {
 		fmt.Fprintf(t, "  report %d ms, picture %d ms\tallocated %.0f MB\tresults %.1f MB\t\n", d.cost.Report.Milliseconds(), d.cost.Picture.Milliseconds(), mb(d.cost.Allocs), mb(d.cost.Live))
 		fmt.Fprintf(t, "  picture\t%d KB\t\tat most %d: %s\n\t\t\t\n", d.cost.PNG>>10, maxPNG>>10, bar(d.cost.PNG <= maxPNG))
 	}
-	crowds, err := pods(o, 1, 5, 10, podCount)
+	crowds, err := pods(ctx, o, 1, 5, 10, podCount)
 	if err != nil {
 		return err
 	}

@@ -6,8 +6,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image/png"
+	"io/fs"
 	"log"
 	"os"
 	"path/filepath"
@@ -59,7 +61,7 @@ func run(ctx context.Context, out string) error {
 	if err != nil {
 		return err
 	}
-	allocs, err := tree("labels-profbot-chi", "allocs1", analysis.TreeOptions{Kind: "allocs"})
+	allocs, err := other(chi, analysis.KindAllocs)
 	if err != nil {
 		return err
 	}
@@ -69,7 +71,7 @@ func run(ctx context.Context, out string) error {
 	}); err != nil {
 		return err
 	}
-	goroutines, err := tree("labels-profbot-chi", "goroutine", analysis.TreeOptions{})
+	goroutines, err := other(chi, analysis.KindGoroutine)
 	if err != nil {
 		return err
 	}
@@ -147,39 +149,32 @@ func analyse(name string) (*analysis.Result, error) {
 	for _, p := range []struct {
 		kind string
 		to   **profile.Profile
-	}{{"cpu", &pod.CPU}, {"allocs0", &pod.AllocsBefore}, {"allocs1", &pod.AllocsAfter}} {
+	}{{"cpu", &pod.CPU}, {"allocs0", &pod.AllocsBefore}, {"allocs1", &pod.AllocsAfter}, {"goroutine", &pod.Goroutine}} {
 		prof, err := load(name, p.kind)
+		if p.kind == "goroutine" && errors.Is(err, fs.ErrNotExist) {
+			continue // the corpus has one of them
+		}
 		if err != nil {
 			return nil, err
 		}
 		*p.to = prof
 	}
-	res, err := analysis.Analyze([]analysis.PodProfiles{pod}, analysis.Options{Service: name, Thresholds: analysis.Thresholds{MinSamples: 50}})
+	res, err := analysis.Analyze([]analysis.PodProfiles{pod}, analysis.Options{Service: name, Trees: true, Thresholds: analysis.Thresholds{MinSamples: 50}})
 	if err == nil {
 		shorten(res.Tree)
 	}
 	return res, err
 }
 
-// tree reads a profile that is not of CPU, with the CPU profile beside it.
-func tree(name, kind string, opt analysis.TreeOptions) (*analysis.Tree, error) {
-	p, err := load(name, kind)
-	if err != nil {
-		return nil, err
-	}
-	if opt.CPU, err = load(name, "cpu"); err != nil {
-		return nil, err
-	}
-	if kind == "allocs1" {
-		if opt.Before, err = load(name, "allocs0"); err != nil {
-			return nil, err
+// other is the tree of a kind of profile beside the CPU's.
+func other(res *analysis.Result, kind analysis.Kind) (*analysis.Tree, error) {
+	for _, t := range res.Others {
+		if t.Kind == string(kind) {
+			shorten(t)
+			return t, nil
 		}
 	}
-	t, err := analysis.TreeOf(p, opt)
-	if err == nil {
-		shorten(t)
-	}
-	return t, err
+	return nil, fmt.Errorf("%s has no tree of kind %s", res.Report.Service, kind)
 }
 
 // shorten leaves three elements of the paths of files: where the corpus was

@@ -3,11 +3,11 @@ package analysis
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"runtime/pprof"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	gprofile "github.com/google/pprof/profile"
@@ -53,6 +53,20 @@ func flat(n *Node, depth int) string {
 	return s
 }
 
+// others are the trees of one pod's profiles beside the CPU's, by kind.
+func others(t *testing.T, pod PodProfiles) map[string]*Tree {
+	t.Helper()
+	res, err := Analyze([]PodProfiles{pod}, Options{Trees: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]*Tree{}
+	for _, tree := range res.Others {
+		out[tree.Kind] = tree
+	}
+	return out
+}
+
 func TestTreeOfWaitingGoroutines(t *testing.T) {
 	p := typed("goroutine/count",
 		"main.lock;sync.(*Mutex).Lock;internal/sync.(*Mutex).lockSlow;runtime.gopark 5",
@@ -60,10 +74,7 @@ func TestTreeOfWaitingGoroutines(t *testing.T) {
 		"main.nap;time.Sleep;runtime.gopark 3",
 		"main.read;net.(*conn).Read;internal/poll.(*FD).Read;runtime.gopark 2",
 		"main.busy;main.loop 1")
-	tree, err := TreeOf(p, TreeOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	tree := others(t, PodProfiles{Goroutine: p})["goroutine"]
 	want := `all library 15
  main.lock app 5
   sync.(*Mutex).Lock lock 5
@@ -90,82 +101,50 @@ func TestTreeOfWaitingGoroutines(t *testing.T) {
 	}
 }
 
-// TestTreeOfKinds tells kinds, units and the size of one observation.
-func TestTreeOfKinds(t *testing.T) {
-	heap := typed("alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes", "main.a;main.b 100 4096 10 1024")
-	heap.Period = 512
-	allocs := *heap
-	allocs.DefaultType = "alloc_space"
-	for _, tc := range []struct {
-		name      string
-		p         *profile.Profile
-		opt       TreeOptions
-		kind, one string
-		per       float64
-	}{
-		{"cpu", typed("samples/count cpu/nanoseconds", "main.a 7 70000000"), TreeOptions{}, "cpu", "7 samples", 1},
-		{"heap", heap, TreeOptions{}, "heap", "1.0 KiB", 512},
-		{"live objects", heap, TreeOptions{SampleType: "inuse_objects"}, "heap", "10 objects", 5},
-		{"allocs", &allocs, TreeOptions{}, "allocs", "4.0 KiB", 512},
-		{"allocs of a heap profile", heap, TreeOptions{Kind: "allocs"}, "allocs", "4.0 KiB", 512},
-		{"mutex", typed("contentions/count delay/nanoseconds", "main.a;sync.(*Mutex).Unlock 3 3000000000"), TreeOptions{}, "mutex", "3.00 s of delay", 1e9},
-		{"block", typed("contentions/count delay/nanoseconds", "main.a;runtime.chanrecv1 3 6000000"), TreeOptions{}, "block", "6 ms of delay", 2e6},
-		{"contentions", typed("contentions/count delay/nanoseconds", "main.a;runtime.chanrecv1 3 6000000"), TreeOptions{SampleType: "contentions"}, "block", "3 contentions", 1},
-		{"leaked", typed("goroutineleak/count", "main.a 12345"), TreeOptions{}, "goroutine", "12,345 goroutines", 0},
-		{"unknown", typed("widgets/crates", "main.a 1"), TreeOptions{}, "widgets", "1 crate", 0},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			tree, err := TreeOf(tc.p, tc.opt)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if tree.Kind != tc.kind || tree.Format(tree.Root.Total) != tc.one || tree.PerSample != tc.per {
-				t.Errorf("kind %q, %q, %v units an observation; want %q, %q, %v", tree.Kind, tree.Format(tree.Root.Total), tree.PerSample, tc.kind, tc.one, tc.per)
-			}
-		})
+// TestTreesOfKinds tells kinds, units and the size of one observation.
+func TestTreesOfKinds(t *testing.T) {
+	const heapTypes = "alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes"
+	heap := typed(heapTypes, "main.a;main.b 100 4096 10 1024")
+	heap.Period, heap.PeriodType = 512, profile.ValueType{Type: "space", Unit: "bytes"}
+	waited := func(leaf, values string) *profile.Profile {
+		p := typed("contentions/count delay/nanoseconds", "main.a;"+leaf+" "+values)
+		p.Duration = time.Second
+		return p
+	}
+	got := others(t, PodProfiles{
+		AllocsAfter: heap, HeapAfter: heap, Mutex: waited("sync.(*Mutex).Unlock", "3 3000000000"), Block: waited("runtime.chanrecv1", "3 6000000"),
+		Goroutine: typed("goroutineleak/count", "main.a 12345"),
+	})
+	for kind, want := range map[string]struct {
+		total string
+		per   float64
+	}{"allocs": {"4.0 KiB", 512}, "heap": {"1.0 KiB", 512}, "mutex": {"3.00 s of delay", 1e9}, "block": {"6 ms of delay", 2e6}, "goroutine": {"12,345 goroutines", 0}} {
+		tree := got[kind]
+		if tree == nil || tree.Format(tree.Root.Total) != want.total || tree.PerSample != want.per {
+			t.Errorf("%s: %+v, want %+v", kind, tree, want)
+		}
+	}
+	if len(got) != 5 {
+		t.Errorf("%d trees", len(got))
 	}
 }
 
-func TestTreeOfSubtractsBefore(t *testing.T) {
-	before := typed("alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes", "main.a;main.b 1 1000 0 0", "main.c 1 50 0 0")
-	after := typed("alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes", "main.a;main.b 3 1600 0 0", "main.c 1 50 0 0", "main.d 1 7 0 0")
-	tree, err := TreeOf(after, TreeOptions{Kind: "allocs", Before: before})
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestTreeOfWhatGrew(t *testing.T) {
+	const types = "alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes"
+	before := typed(types, "main.a;main.b 1 1000 0 0", "main.c 1 50 0 0")
+	after := typed(types, "main.a;main.b 3 1600 0 0", "main.c 1 50 0 0", "main.d 1 7 0 0")
+	tree := others(t, PodProfiles{AllocsBefore: before, AllocsAfter: after})["allocs"]
 	if d := cmp.Diff("all library 607\n main.a app 600\n  main.b app 600\n main.d app 7\n", flat(tree.Root, 0)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
-	}
-}
-
-func TestTreeOfRefuses(t *testing.T) {
-	for name, tc := range map[string]struct {
-		p   *profile.Profile
-		opt TreeOptions
-	}{
-		"no such type":    {typed("goroutine/count", "main.a 1"), TreeOptions{SampleType: "alloc_space"}},
-		"nothing left":    {typed("goroutine/count", "main.a 0"), TreeOptions{}},
-		"only negative":   {typed("goroutine/count", "main.a -5"), TreeOptions{}},
-		"wraps around":    {typed("goroutine/count", fmt.Sprint("main.a ", math.MaxInt64), fmt.Sprint("main.b ", math.MaxInt64)), TreeOptions{}},
-		"no sample types": {&profile.Profile{}, TreeOptions{}},
-		"other before":    {typed("goroutine/count", "main.a 1"), TreeOptions{Before: typed("delay/nanoseconds", "main.a 1")}},
-	} {
-		if tree, err := TreeOf(tc.p, tc.opt); err == nil {
-			t.Errorf("%s: no error but a tree of %d", name, tree.Root.Total)
-		}
 	}
 }
 
 // TestTreeOfAllocsCorpus wants the endpoints in allocs profiles where the CPU
 // profile of the same process tells them.
 func TestTreeOfAllocsCorpus(t *testing.T) {
-	cpu := load(t, "labels-profbot-chi.cpu.pb.gz")
-	tree, err := TreeOf(load(t, "labels-profbot-chi.allocs1.pb.gz"), TreeOptions{
-		Kind: "allocs", Before: load(t, "labels-profbot-chi.allocs0.pb.gz"), CPU: cpu,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	tree := others(t, PodProfiles{
+		CPU: load(t, "labels-profbot-chi.cpu.pb.gz"), AllocsBefore: load(t, "labels-profbot-chi.allocs0.pb.gz"), AllocsAfter: load(t, "labels-profbot-chi.allocs1.pb.gz"),
+	})["allocs"]
 	by := map[string]int64{}
 	var visit func(n *Node)
 	visit = func(n *Node) {
@@ -206,10 +185,7 @@ func TestTreeOfLiveGoroutines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree, err := TreeOf(p, TreeOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	tree := others(t, PodProfiles{Goroutine: p})["goroutine"]
 	if text := flat(tree.Root, 0); !strings.Contains(text, "TestTreeOfLiveGoroutines") || !strings.Contains(text, " runtime.chanrecv1 channel ") {
 		t.Errorf("the waiting goroutines are not there:\n%s", text)
 	}
