@@ -1,6 +1,9 @@
 package analysis
 
 import (
+	"bytes"
+	"encoding/json"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -125,5 +128,134 @@ func TestPackageNames(t *testing.T) {
 		if f.pkg != want[0] || f.sym != want[1] {
 			t.Errorf("%s: %q %q, want %q", in, f.pkg, f.sym, want)
 		}
+	}
+}
+
+// TestNamesAreUnique: everything after attribution goes by an endpoint's name.
+func TestNamesAreUnique(t *testing.T) {
+	app := "net/http.(*conn).serve;net/http.serverHandler.ServeHTTP;net/http.HandlerFunc.ServeHTTP;example.com/app/"
+	res, err := Analyze([]PodProfiles{{Pod: "a", CPU: made(map[string]int64{
+		app + "user.(*Handler).Get;example.com/app/store.Load":  150,
+		app + "order.(*Handler).Get;regexp.(*Regexp).FindIndex": 150,
+	})}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for _, e := range res.Report.Endpoints {
+		got[e.Name] = e.Share.Samples
+	}
+	if d := cmp.Diff(map[string]int64{"user.(*Handler).Get": 150, "order.(*Handler).Get": 150}, got); d != "" {
+		t.Error(d)
+	}
+	for _, f := range res.Report.Findings {
+		if f.Endpoint != "order.(*Handler).Get" {
+			t.Errorf("finding %s of %q", f.Rule, f.Endpoint)
+		}
+	}
+	for _, dir := range []string{"corpus", "lab"} {
+		files, err := filepath.Glob(filepath.Join("testdata", dir, "*.cpu.pb.gz"))
+		if err != nil || len(files) == 0 {
+			t.Fatal("no profiles", err)
+		}
+		for _, file := range files {
+			var first []byte
+			for range 3 {
+				res, err := Analyze([]PodProfiles{{Pod: "a", CPU: loadFrom(t, dir, filepath.Base(file))}}, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				seen := map[string]bool{}
+				for _, e := range res.Report.Endpoints {
+					if seen[e.Name] {
+						t.Errorf("%s: two endpoints %q", file, e.Name)
+					}
+					seen[e.Name] = true
+				}
+				data, err := json.Marshal(res.Report)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if first == nil {
+					first = data
+				}
+				if !bytes.Equal(first, data) {
+					t.Errorf("%s: another report the next time", file)
+				}
+			}
+		}
+	}
+}
+
+func TestRoutesOfSuffixes(t *testing.T) {
+	stacks := map[string]int64{serve + "corp/shop.(*API).List;corp/shop.sort": 100, serve + "corp/shop.(*Admin).List;corp/shop.sort": 100, serve + "corp/shop.(*V2).Ls;corp/shop.sort": 100}
+	for range 10 {
+		res, err := Analyze([]PodProfiles{{Pod: "a", CPU: made(stacks)}}, Options{
+			AppPrefixes: []string{"corp"}, Routes: map[string]string{"List": "GET /any", "(*API).List": "GET /shop", "(*V2).Ls": "GET /shop"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int64{}
+		for _, e := range res.Report.Endpoints {
+			got[e.Name] = e.Share.Samples
+		}
+		if d := cmp.Diff(map[string]int64{"GET /any": 100, "GET /shop": 200}, got); d != "" {
+			t.Fatal(d)
+		}
+	}
+}
+
+// TestWhoseCode: how the application is told from its libraries.
+func TestWhoseCode(t *testing.T) {
+	const conn = "net/http.(*conn).serve@/usr/local/go/src/net/http/server.go;net/http.serverHandler.ServeHTTP@/usr/local/go/src/net/http/server.go;net/http.HandlerFunc.ServeHTTP@/usr/local/go/src/net/http/server.go;"
+	for _, tc := range []struct {
+		name   string
+		stacks map[string]int64
+		opt    Options
+		want   string // the caller of the decode
+	}{
+		{"a module of two elements, without main or dependencies", map[string]int64{
+			conn + "example.com/app/api.List@/src/api/list.go;example.com/app/store.Get@/src/store/get.go;encoding/json.Unmarshal@/usr/local/go/src/encoding/json/decode.go": 300,
+		}, Options{}, "example.com/app/store.Get"},
+		{"installed with go install", map[string]int64{
+			conn + "github.com/a/app/api.List@/root/mod/github.com/a/app@v1.2.0/api/list.go;github.com/a/app/api.load@/root/mod/github.com/a/app@v1.2.0/api/load.go;encoding/json.Unmarshal@/usr/local/go/src/encoding/json/decode.go": 300,
+		}, Options{}, "github.com/a/app/api.load"},
+		{"a prefix overrules a module's path", map[string]int64{
+			"main.main@/src/main.go": 5,
+			conn + "main.list@/src/main.go;example.com/kit/store.Get@/root/mod/example.com/kit@v1.0.0/store/get.go;encoding/json.Unmarshal@/usr/local/go/src/encoding/json/decode.go": 300,
+		}, Options{AppPrefixes: []string{"example.com/kit"}}, "example.com/kit/store.Get"},
+		{"a vendored library is none of ours", map[string]int64{
+			conn + "example.com/app/api.List@/src/api/list.go;github.com/x/kit.Get@/src/vendor/github.com/x/kit/get.go;encoding/json.Unmarshal@/usr/local/go/src/encoding/json/decode.go": 300,
+		}, Options{}, "example.com/app/api.List"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			res, err := Analyze([]PodProfiles{{Pod: "a", CPU: made(tc.stacks)}}, tc.opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(res.Report.Endpoints) == 0 || len(res.Report.Endpoints[0].Codecs) == 0 || res.Report.Endpoints[0].Codecs[0].Caller != tc.want {
+				t.Errorf("endpoints %+v, want a decode called by %s", res.Report.Endpoints, tc.want)
+			}
+		})
+	}
+}
+
+// TestAssistIsNoBackground: who allocates pays for the assist, wherever its
+// goroutine comes from.
+func TestAssistIsNoBackground(t *testing.T) {
+	res, err := Analyze([]PodProfiles{{Pod: "a", CPU: made(map[string]int64{
+		"net/http.(*persistConn).readLoop;bufio.(*Reader).Peek;runtime.mallocgc;runtime.gcAssistAlloc;runtime.gcDrainN": 300,
+		"runtime.gcBgMarkWorker;runtime.systemstack;runtime.gcDrain;runtime.scanobject":                                 100,
+	})}}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for _, p := range res.Report.Other {
+		got[p.Name] = p.Share.Samples
+	}
+	if d := cmp.Diff(map[string]int64{"(client) connections to other services": 300, "(gc) background garbage collection": 100}, got); d != "" {
+		t.Error(d)
 	}
 }
