@@ -19,7 +19,7 @@ func (a apps) classify(f *fn) {
 			f.flags |= isGCRoot
 		}
 	}
-	if loggers.MatchString(f.pkg) || f.origin == originThird && logPackage.MatchString(f.pkg) {
+	if loggers.MatchString(f.pkg) || f.origin != originStd && logPackage.MatchString(f.pkg) {
 		f.flags |= isLogging
 	}
 	f.category = a.categoryOf(f)
@@ -73,7 +73,7 @@ var (
 	// finds a goroutine that is being preempted.
 	borrowed = regexp.MustCompile(`^(runtime\.(asyncPreempt2?|memmove|memclrNoHeapPointers|memequal\w*|memhash\w*|strhash\w*|duff(copy|zero))|memeqbody|cmpbody|indexbody|indexbytebody|countbody|aeshashbody|internal/bytealg\.\w+)$`)
 
-	// logPackage matches libraries of which the path says that they log:
+	// logPackage matches packages of which the path says that they log:
 	// interceptors that encode requests and replies for the log.
 	logPackage = regexp.MustCompile(`(^|/)(log|logs|logger|logging|[a-z]*logrus|[a-z]*zap)(/|$)`)
 

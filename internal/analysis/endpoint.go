@@ -45,11 +45,17 @@ func attribute(t *paths, cpu []stack, routes map[string]string, others ...[]stac
 		s.handler = int32(a.sp.places.at(s.node).depth)
 		if a.sp.places.at(s.node).served {
 			a.assign(s)
-		} else {
-			a.dispatched(s)
 		}
 	}
 	a.byLabel(cpu, all)
+	// What a request started is its own before it is asked whether it
+	// dispatches: a query's iterators call one another like handlers do.
+	a.spawned(all)
+	for s := range each(all) {
+		if s.end == nil && s.other == nil && !s.truncated {
+			a.dispatched(s)
+		}
+	}
 	a.spawned(all)
 	a.rest(all)
 	a.distinguish()
@@ -109,7 +115,7 @@ func (a *attribution) assign(s *stack) {
 		a.put(s, "rpc "+name, name, "rpc", index(h), f)
 	case h != 0:
 		f := a.t.at(h)
-		key, name := "stack "+f.fn.name, a.nameOf(f.fn, f.line)
+		key, name := "stack "+f.fn.name, a.nameOf(f.fn)
 		if route, ok := a.routeFor(f.fn.name); ok {
 			key = "route " + route // several handlers may serve it
 		}
@@ -163,7 +169,7 @@ func (a *attribution) library(s *stack, pl place) {
 		case f.fn.has(isServer | isIO), f.fn.codec != nil, by.has(isRPCGlue):
 		case f.fn.pkg == "net/http/pprof", f.fn.origin == originThird && handsDirectly(by):
 			// What calls handlers called it.
-			a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", at, f)
+			a.put(s, "stack "+f.fn.name, a.nameOf(f.fn), "stack", at, f)
 			return
 		}
 		if by.origin == originThird && by.has(isClosure) && !by.has(isServerRoot) && !routerLike.MatchString(by.sym) {
@@ -173,6 +179,12 @@ func (a *attribution) library(s *stack, pl place) {
 		}
 	}
 	a.leave(s, otherServer)
+}
+
+// ofInit reports whether a function is a literal of a package's variables or
+// init: a hook, and no handler of a library's.
+func ofInit(f *fn) bool {
+	return f.has(isClosure) && (strings.HasPrefix(f.sym, "init.") || strings.HasPrefix(f.sym, "glob.."))
 }
 
 // handsDirectly reports whether a function calls handlers only, so that what it
@@ -286,18 +298,14 @@ func (a *attribution) distinguish() {
 
 // nameOf is what people call a handler: the configured route, the function
 // without its package path, and for a function literal where it stands.
-func (a *attribution) nameOf(f *fn, line int64) string {
+func (a *attribution) nameOf(f *fn) string {
 	if route, ok := a.routeFor(f.name); ok {
 		return route
 	}
-	if f.has(isClosure) {
-		at := f.line
-		if at == 0 {
-			at = line
-		}
-		if f.file != "" && at > 0 {
-			return fmt.Sprintf("%s (%s:%d)", pretty(f), path.Base(f.file), at)
-		}
+	// Profiles of Go before 1.20 do not tell where a function starts, and the
+	// line of some sample would name it anew every time.
+	if f.has(isClosure) && f.file != "" && f.line > 0 {
+		return fmt.Sprintf("%s (%s:%d)", pretty(f), path.Base(f.file), f.line)
 	}
 	return pretty(f)
 }

@@ -90,6 +90,9 @@ func (a *attribution) starter(s *stack, seen map[string]map[*endpoint]int64) (*e
 			}
 		}
 	}
+	if i < len(fs) && fs[i].fn.has(isClosure) {
+		return nil, 0 // somebody made it, and was not seen below an endpoint
+	}
 	// A library's function that the handler called started it.
 	for k, f := range fs[:min(i, len(fs), serverMarkDepth)] {
 		if f.fn.origin == originThird && f.fn.has(isClosure) {
@@ -206,7 +209,7 @@ func (a *attribution) dispatched(s *stack) {
 	case a.sp.onPath[f.fn]:
 		a.middleware(s, pl.handler)
 	case pl.spine != 0 && a.t.at(pl.spine).fn.origin == originApp:
-		a.put(s, "stack "+f.fn.name, a.nameOf(f.fn, f.line), "stack", int32(a.sp.places.at(pl.handler).depth)-1, f)
+		a.put(s, "stack "+f.fn.name, a.nameOf(f.fn), "stack", int32(a.sp.places.at(pl.handler).depth)-1, f)
 	}
 }
 

@@ -289,7 +289,7 @@ func (sp *spine) learn() {
 // to hand on is still a router.
 func endsItself(f *fn) bool {
 	switch {
-	case f.has(isServerRoot):
+	case f.has(isServerRoot), ofInit(f):
 		return false
 	case f.origin == originStd:
 		return f.last == "ServeHTTP" && !strings.Contains(f.sym, "Mux") && !strings.Contains(f.sym, "HandlerFunc") && !strings.Contains(f.sym, "timeout")
