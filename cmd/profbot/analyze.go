@@ -174,6 +174,9 @@ func (c *analyzeCmd) write(s streams, res *analysis.Result, tabs []flame.Tab) er
 		if tree, err = c.drawn(tabs); err != nil {
 			return err
 		}
+		if res.Report.Diff != nil && c.Draw == "change" {
+			opt.Title = res.Report.Diff.Headline()
+		}
 		if tree.Kind != "cpu" {
 			opt.Subtitle += fmt.Sprintf("; drawn: %s, %s", tree.Kind, tree.Format(tree.Root.Total))
 		}
