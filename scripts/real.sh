@@ -10,7 +10,8 @@
 # unpacked into a temporary folder, not installed, so no service starts and
 # nothing is left. Each listens on free loopback ports only, and is ended by
 # its pid.
-# WINDOW=10 takes shorter profiles; OUT=dir keeps the profiles themselves.
+# WINDOW=10 takes shorter profiles; OUT=dir keeps a folder of profiles for each,
+# of a second run, with its report, for go tool pprof and profbot --draw.
 set -eu
 cd "$(dirname "$0")/.."
 window=${WINDOW:-20}
@@ -267,16 +268,17 @@ version() { # PACKAGE
 	dpkg-deb -W --showformat='${Package} ${Version}' "$tmp/deb/$1"_*.deb
 }
 
-keep() { # the profiles of a second run of the same load, for other tools
-	"$tmp/load" -for $((window + 3))s -c 3 "$target" <"$data/load" >"$data/sent2" &
+keep() { # a second run of the same load, its profiles in a folder, for other tools
+	folder=$OUT/$server
+	rm -rf "$folder" && mkdir -p "$folder"
+	"$tmp/load" -for $((window + 3))s -c 3 "$target" <"$data/load" >"$folder/load" &
 	loader=$!
-	curl -sf -o "$OUT/$server.allocs0.pb.gz" "$pprof/allocs"
-	curl -sf -o "$OUT/$server.cpu.pb.gz" "$pprof/profile?seconds=$window"
-	for kind in allocs heap goroutine mutex block; do
-		curl -sf -o "$OUT/$server.$kind.pb.gz" "$pprof/$kind"
+	for kind in allocs-before mutex-before block-before cpu goroutine mutex-after block-after allocs-after; do
+		case $kind in cpu) at="profile?seconds=$window" ;; *) at=${kind%-*} ;; esac
+		curl -sf -o "$folder/$kind.pb.gz" "$pprof/$at"
 	done
-	mv "$OUT/$server.allocs.pb.gz" "$OUT/$server.allocs1.pb.gz"
 	wait "$loader"
+	"$tmp/profbot" analyze --service "$server" --json "$folder/report.json" --html "$folder/flame.html" "$folder" >"$folder/report.txt"
 }
 
 quote() { # NAME: the report into its place in the document
