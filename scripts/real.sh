@@ -1,6 +1,6 @@
 #!/bin/sh
-# Profiles real Go servers under load; rewrites docs/real/*.txt and the reports
-# inside docs/real-servers.md:
+# Profiles real Go servers under load; rewrites docs/real/*.txt, the pictures
+# beside them, and the reports inside docs/real-servers.md:
 #
 #   sh scripts/real.sh                  all of them, some six minutes
 #   sh scripts/real.sh etcd caddy       only these
@@ -246,8 +246,10 @@ measure() { # NAME
 	"$tmp/load" -for $((window + 6))s -c 3 "$target" <"$data/load" >"$data/sent" &
 	loader=$!
 	sleep 3
-	# The report is as a user would get it, the pictures' size small for the docs.
-	"$tmp/profbot" analyze --window "${window}s" --service "$server" --png "$data/flame.png" "$pprof" >"$data/report" 2>"$data/remarks" ||
+	# The report is as a user would get it: one address gives all kinds of profiles.
+	draw=cpu
+	[ "$server" != registry ] || draw=allocs
+	"$tmp/profbot" analyze --window "${window}s" --service "$server" --draw "$draw" --png "$data/flame.png" "$pprof" >"$data/report" 2>"$data/remarks" ||
 		{ cat "$data/remarks"; wait "$loader" || :; stop; return 1; }
 	wait "$loader"
 	{
@@ -258,7 +260,7 @@ measure() { # NAME
 		echo "The load ($(version "$(package "$server")")):"
 		sed "s/$value/$mark/" "$data/sent"
 	} >"docs/real/$server.txt"
-	case $server in prometheus | etcd) cp "$data/flame.png" "docs/real/$server.png" ;; esac
+	case $server in prometheus | etcd | registry) cp "$data/flame.png" "docs/real/$server.png" ;; esac
 	[ -z "${OUT-}" ] || keep
 	stop
 }
@@ -281,12 +283,17 @@ keep() { # a second run of the same load, its profiles in a folder, for other to
 	"$tmp/profbot" analyze --service "$server" --json "$folder/report.json" --html "$folder/flame.html" "$folder" >"$folder/report.txt"
 }
 
-quote() { # NAME: the report into its place in the document
+quote() { # NAME: the report into its place in the document, without the small rows
 	awk -v report="docs/real/$1.txt" -v name="$1" '
 		$0 == "<!-- report " name " -->" {
 			print
 			print "```"
-			while ((getline line <report) > 0 && line !~ /^The load/) {
+			while ((getline line <report) > 0 && line !~ /^(The load|Note:)/) {
+				if (line ~ /^ENDPOINT/) { cpu = index(line, " CPU ") + 1; rows = 1 }
+				if (line == "") rows = 0
+				if (rows && substr(line, cpu, 2) == "0.") continue
+				place = line ~ /^    [^ ]/ ? place + 1 : 0
+				if (place > 2) continue
 				if (line != "" && blank) print ""
 				blank = line == ""
 				if (!blank) print line
