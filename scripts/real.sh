@@ -283,7 +283,7 @@ keep() { # a second run of the same load, its profiles in a folder, for other to
 	"$tmp/profbot" analyze --service "$server" --json "$folder/report.json" --html "$folder/flame.html" "$folder" >"$folder/report.txt"
 }
 
-quote() { # NAME: the report into its place in the document, without the small rows
+quote() { # NAME: the report into its place in the document, without what is small in it
 	awk -v report="docs/real/$1.txt" -v name="$1" '
 		$0 == "<!-- report " name " -->" {
 			print
@@ -291,9 +291,10 @@ quote() { # NAME: the report into its place in the document, without the small r
 			while ((getline line <report) > 0 && line !~ /^(The load|Note:)/) {
 				if (line ~ /^ENDPOINT/) { cpu = index(line, " CPU ") + 1; rows = 1 }
 				if (line == "") rows = 0
-				if (rows && substr(line, cpu, 2) == "0.") continue
+				if (rows && substr(line, cpu, 2) ~ /^[01][.]/) continue
 				place = line ~ /^    [^ ]/ ? place + 1 : 0
-				if (place > 2) continue
+				if (place > 1 && line + 0 < 25) continue
+				if (line ~ /^service /) { blank = 0; continue }
 				if (line != "" && blank) print ""
 				blank = line == ""
 				if (!blank) print line
