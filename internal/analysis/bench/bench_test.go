@@ -72,15 +72,15 @@ func TestInputs(t *testing.T) {
 }
 
 func TestRenamed(t *testing.T) {
-	for name, want := range map[string]string{
-		"truth/svc.(*API).Live": "truth/svc.(*V7API).Live",
-		"main.main":             "main.V7main",
-		"main.stdmux.func1":     "main.V7stdmux.func1",
-		"truth/svc.wrap[go.shape.struct {x/y.Z}]": "truth/svc.V7wrap[go.shape.struct {x/y.Z}]",
-		"main.(*T[truth/svc.X]).Do":               "main.(*V7T[truth/svc.X]).Do",
+	for _, tc := range [][2]string{
+		{"truth/svc.(*API).Live", "truth/svc.(*V7API).Live"},
+		{"main.main", "main.V7main"},
+		{"main.stdmux.func1", "main.V7stdmux.func1"},
+		{"truth/svc.wrap[go.shape.struct {x/y.Z}]", "truth/svc.V7wrap[go.shape.struct {x/y.Z}]"},
+		{"main.(*T[truth/svc.X]).Do", "main.(*V7T[truth/svc.X]).Do"},
 	} {
-		if got := renamed(name, 7); got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
+		if got := renamed(tc[0], 7); got != tc[1] {
+			t.Errorf("%s: %s, want %s", tc[0], got, tc[1])
 		}
 	}
 }
