@@ -21,24 +21,25 @@ import (
 const exitBroken = 3
 
 type analyzeCmd struct {
-	Inputs     []string      `arg:"" name:"FILE|FOLDER|URL" help:"Profiles, gzipped or not (- is standard input), folders of them, or addresses of pprof endpoints such as http://10.1.2.3:6060/debug/pprof. Files of one pod are told by their names (live-0.cpu.pb.gz and live-0.allocs1.pb.gz), kinds by what is in them. Several pods are taken as one service's."`
-	Window     time.Duration `help:"How long to sample an address that has no ?seconds=N of its own." default:"30s"`
-	Service    string        `help:"Name to put on the report."`
-	MinSamples int64         `help:"Judge endpoints with this many samples or more." default:"100" placeholder:"N"`
-	AppPrefix  []string      `help:"Package prefix of the application, when the guess is wrong." placeholder:"example.com/shop"`
-	Rate       []rate        `help:"An endpoint's requests, all pods together: narrows the expected gain. Repeatable." placeholder:"'GET /x=1200/s'" sep:"none"`
-	Keys       []keys        `help:"How many keys the requests ask for, of every endpoint or of one ('GET /x=50'). Repeatable." placeholder:"50" sep:"none"`
-	Hold       time.Duration `help:"How long a shared value could be kept, for the expected gain." default:"100ms"`
-	Base       []string      `help:"What to compare with: a file, folder or address. Repeatable." placeholder:"FILE|FOLDER|URL" sep:"none"`
-	BaseRate   []rate        `help:"As --rate, of the base." placeholder:"'GET /x=1200/s'" sep:"none"`
-	FailOn     []condition   `help:"End with exit code 3 when the lower end of the interval reaches this: decode=30%, 'GET /x:encode=20%', '*:decode=50%', gc=25%, verdict=cache-decode, grew=5% (against --base). Repeatable." placeholder:"CONDITION" sep:"none"`
-	Draw       string        `help:"What --png and --svg draw: cpu, allocs, heap, goroutine, mutex, block, or change (against --base). The first that there is by default; --html has them all." placeholder:"KIND"`
-	Zoom       string        `help:"Draw this endpoint, below a bar of the whole process." placeholder:"ENDPOINT"`
-	PNG        string        `help:"Write the flame graph as a picture to this file; - is standard output." placeholder:"FILE"`
-	SVG        string        `help:"Write the flame graph as SVG to this file; - is standard output." placeholder:"FILE"`
-	HTML       string        `help:"Write the interactive flame graph to this file; - is standard output." placeholder:"FILE"`
-	JSON       string        `help:"Write the report as JSON to this file; - is standard output. docs/report-json.md describes it." placeholder:"FILE"`
-	MaxRaw     int64         `help:"Refuse profiles above this many decompressed bytes." default:"268435456"`
+	Inputs     []string          `arg:"" name:"FILE|FOLDER|URL" help:"Profiles, gzipped or not (- is standard input), folders of them, or addresses of pprof endpoints such as http://10.1.2.3:6060/debug/pprof. Files of one pod are told by their names (live-0.cpu.pb.gz and live-0.allocs1.pb.gz), kinds by what is in them. Several pods are taken as one service's."`
+	Window     time.Duration     `help:"How long to sample an address that has no ?seconds=N of its own." default:"30s"`
+	Service    string            `help:"Name to put on the report."`
+	MinSamples int64             `help:"Judge endpoints with this many samples or more." default:"100" placeholder:"N"`
+	AppPrefix  []string          `help:"Package prefix of the application, when the guess is wrong." placeholder:"example.com/shop"`
+	Route      map[string]string `help:"What people call a handler, by the end of its function's name. Repeatable." placeholder:"'(*API).List=GET /list'" mapsep:"none"`
+	Rate       []rate            `help:"An endpoint's requests, all pods together: narrows the expected gain. Repeatable." placeholder:"'GET /x=1200/s'" sep:"none"`
+	Keys       []keys            `help:"How many keys the requests ask for, of every endpoint or of one ('GET /x=50'). Repeatable." placeholder:"50" sep:"none"`
+	Hold       time.Duration     `help:"How long a shared value could be kept, for the expected gain." default:"100ms"`
+	Base       []string          `help:"What to compare with: a file, folder or address. Repeatable." placeholder:"FILE|FOLDER|URL" sep:"none"`
+	BaseRate   []rate            `help:"As --rate, of the base." placeholder:"'GET /x=1200/s'" sep:"none"`
+	FailOn     []condition       `help:"End with exit code 3 when the lower end of the interval reaches this: decode=30%, 'GET /x:encode=20%', '*:decode=50%', gc=25%, verdict=cache-decode, grew=5% (against --base). Repeatable." placeholder:"CONDITION" sep:"none"`
+	Draw       string            `help:"What --png and --svg draw: cpu, allocs, heap, goroutine, mutex, block, or change (against --base). The first that there is by default; --html has them all." placeholder:"KIND"`
+	Zoom       string            `help:"Draw this endpoint, below a bar of the whole process." placeholder:"ENDPOINT"`
+	PNG        string            `help:"Write the flame graph as a picture to this file; - is standard output." placeholder:"FILE"`
+	SVG        string            `help:"Write the flame graph as SVG to this file; - is standard output." placeholder:"FILE"`
+	HTML       string            `help:"Write the interactive flame graph to this file; - is standard output." placeholder:"FILE"`
+	JSON       string            `help:"Write the report as JSON to this file; - is standard output. docs/report-json.md describes it." placeholder:"FILE"`
+	MaxRaw     int64             `help:"Refuse profiles above this many decompressed bytes." default:"268435456"`
 }
 
 // check finds what is wrong with the flags before anything is read.
@@ -141,7 +142,7 @@ func (c *analyzeCmd) report(ctx context.Context, s streams, inputs []string, giv
 		}
 	})
 	res, err := analysis.AnalyzeSeq(seq, analysis.Options{
-		Service: c.Service, AppPrefixes: c.AppPrefix, Thresholds: c.thresholds(), Rates: rates, Keys: keyMap(c.Keys), Hold: c.Hold, Trees: c.PNG+c.SVG+c.HTML != "",
+		Service: c.Service, AppPrefixes: c.AppPrefix, Routes: c.Route, Thresholds: c.thresholds(), Rates: rates, Keys: keyMap(c.Keys), Hold: c.Hold, Trees: c.PNG+c.SVG+c.HTML != "",
 	})
 	for _, l := range left {
 		fmt.Fprintf(s.err, "profbot: left out: %s\n", l)
