@@ -10,29 +10,38 @@ import (
 // function runs under one endpoint only, the goroutine is that endpoint's.
 // Goroutines start goroutines, so each round may place what the next needs.
 func (a *attribution) spawned(all [][]stack) {
+	// How many stacks show a function, by endpoint; nil is of those that belong
+	// to none: a function that background goroutines run starts theirs too.
 	seen := map[string]map[*endpoint]int64{}
 	at := make([]int, len(a.t.all)) // by fn.id: the last stack that showed it
 	nth := 0
-	note := func(s *stack) {
+	note := func(s *stack, end *endpoint, n int64) {
 		nth++
 		fs := a.frames(s)
-		for _, f := range fs[min(int(s.handler), len(fs)):] {
-			if f.fn.origin == originStd || at[f.fn.id] == nth {
+		from, own := 0, ""
+		if end != nil {
+			from = min(int(s.handler), len(fs))
+		} else if i := firstApp(fs); i < len(fs) {
+			own = fs[i].fn.name // what it made again in a recursion says nothing of who began
+		}
+		for _, f := range fs[from:] {
+			if f.fn.origin == originStd || at[f.fn.id] == nth || own != "" && strings.HasPrefix(own, f.fn.name) {
 				continue
 			}
 			at[f.fn.id] = nth
 			if seen[f.fn.name] == nil {
 				seen[f.fn.name] = map[*endpoint]int64{}
 			}
-			seen[f.fn.name][s.end]++
+			seen[f.fn.name][end] += n
 		}
 	}
 	var open []*stack
 	for s := range each(all) {
 		switch {
 		case s.end != nil && s.end.how != "middleware":
-			note(s)
+			note(s, s.end, 1)
 		case s.end == nil && s.other == nil && !s.truncated:
+			note(s, nil, 1)
 			open = append(open, s)
 		}
 	}
@@ -51,7 +60,8 @@ func (a *attribution) spawned(all [][]stack) {
 		}
 		// Only now: the order of stacks must not decide.
 		for _, s := range placed {
-			note(s)
+			note(s, nil, -1)
+			note(s, s.end, 1)
 		}
 		open = left
 	}
@@ -67,7 +77,7 @@ func (a *attribution) starter(s *stack, seen map[string]map[*endpoint]int64) (*e
 		var to *endpoint
 		for e, n := range seen[name] {
 			sum += n
-			if n > best || n == best && to != nil && e.name < to.name {
+			if e != nil && (n > best || n == best && to != nil && e.name < to.name) {
 				best, to = n, e
 			}
 		}
