@@ -51,12 +51,16 @@ func attribute(t *paths, cpu []stack, routes map[string]string, others ...[]stac
 	// What a request started is its own before it is asked whether it
 	// dispatches: a query's iterators call one another like handlers do.
 	a.spawned(all)
+	placed := false
 	for s := range each(all) {
 		if s.end == nil && s.other == nil && !s.truncated {
 			a.dispatched(s)
+			placed = placed || s.end != nil
 		}
 	}
-	a.spawned(all)
+	if placed {
+		a.spawned(all)
+	}
 	a.rest(all)
 	a.distinguish()
 	a.sp = nil

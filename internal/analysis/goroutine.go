@@ -13,36 +13,52 @@ func (a *attribution) spawned(all [][]stack) {
 	// How many stacks show a function, by endpoint; nil is of those that belong
 	// to none: a function that background goroutines run starts theirs too.
 	seen := map[string]map[*endpoint]int64{}
+	var open []*stack
+	asked := map[string]bool{}
+	for s := range each(all) {
+		if s.end == nil && s.other == nil && !s.truncated {
+			open = append(open, s)
+			for _, names := range starters(a.frames(s)) {
+				for _, name := range names {
+					asked[name] = true
+				}
+			}
+		}
+	}
+	if len(asked) == 0 {
+		return
+	}
+	matters := make([]bool, len(a.t.all)) // by fn.id: somebody asks for it
+	for i, f := range a.t.all {
+		matters[i] = asked[f.name]
+	}
 	at := make([]int, len(a.t.all)) // by fn.id: the last stack that showed it
 	nth := 0
 	note := func(s *stack, end *endpoint, n int64) {
 		nth++
-		fs := a.frames(s)
-		from, own := 0, ""
+		from, own := int32(0), ""
 		if end != nil {
-			from = min(int(s.handler), len(fs))
-		} else if i := firstApp(fs); i < len(fs) {
-			own = fs[i].fn.name // what it made again in a recursion says nothing of who began
+			from = s.handler
+		} else if fs := a.frames(s); firstApp(fs) < len(fs) {
+			own = fs[firstApp(fs)].fn.name // what it made again in a recursion says nothing of who began
 		}
-		for _, f := range fs[from:] {
-			if f.fn.origin == originStd || at[f.fn.id] == nth || own != "" && strings.HasPrefix(own, f.fn.name) {
+		k := s.node
+		for depth := int32(a.sp.places.depth[k]); depth > from; depth-- {
+			f := a.t.at(k).fn
+			k = a.t.nodes[k].parent
+			if !matters[f.id] || at[f.id] == nth || own != "" && strings.HasPrefix(own, f.name) {
 				continue
 			}
-			at[f.fn.id] = nth
-			if seen[f.fn.name] == nil {
-				seen[f.fn.name] = map[*endpoint]int64{}
+			at[f.id] = nth
+			if seen[f.name] == nil {
+				seen[f.name] = map[*endpoint]int64{}
 			}
-			seen[f.fn.name][end] += n
+			seen[f.name][end] += n
 		}
 	}
-	var open []*stack
 	for s := range each(all) {
-		switch {
-		case s.end != nil && s.end.how != "middleware":
+		if s.end != nil && s.end.how != "middleware" || s.end == nil && s.other == nil && !s.truncated {
 			note(s, s.end, 1)
-		case s.end == nil && s.other == nil && !s.truncated:
-			note(s, nil, 1)
-			open = append(open, s)
 		}
 	}
 	for range 4 {
@@ -71,7 +87,6 @@ func (a *attribution) spawned(all [][]stack) {
 // started the goroutine of a stack.
 func (a *attribution) starter(s *stack, seen map[string]map[*endpoint]int64) (*endpoint, int32) {
 	fs := a.frames(s)
-	i := firstApp(fs)
 	try := func(name string) *endpoint {
 		var sum, best int64
 		var to *endpoint
@@ -86,53 +101,55 @@ func (a *attribution) starter(s *stack, seen map[string]map[*endpoint]int64) (*e
 		}
 		return to
 	}
-	if i < len(fs) {
-		f := fs[i].fn
-		for _, name := range makers(f) {
+	for at, names := range starters(fs) {
+		for _, name := range names {
 			if e := try(name); e != nil {
-				return e, int32(i)
-			}
-		}
-		// "go t.execute(...)" in Execute: no closure keeps the maker's name.
-		if last := strings.LastIndex(f.base, f.last); !f.has(isClosure) && last > 0 && f.last != "" {
-			if e := try(f.base[:last] + strings.ToUpper(f.last[:1]) + f.last[1:]); e != nil {
-				return e, int32(i)
-			}
-		}
-	}
-	if i < len(fs) && fs[i].fn.has(isClosure) {
-		return nil, 0 // somebody made it, and was not seen below an endpoint
-	}
-	// A library's function that the handler called started it.
-	for k, f := range fs[:min(i, len(fs), serverMarkDepth)] {
-		if f.fn.origin == originThird && f.fn.has(isClosure) {
-			for _, name := range makers(f.fn) {
-				if e := try(name); e != nil {
-					return e, int32(k)
-				}
+				return e, int32(at)
 			}
 		}
 	}
 	return nil, 0
 }
 
+// starters yields who may have started the goroutine of a path, most likely
+// first, with the index of the frame that keeps their names.
+func starters(fs []frame) func(yield func(int, []string) bool) {
+	return func(yield func(int, []string) bool) {
+		i := firstApp(fs)
+		// A closure was made by somebody: a library that runs it did not.
+		if i < len(fs) && (!yield(i, makers(fs[i].fn)) || fs[i].fn.has(isClosure)) {
+			return
+		}
+		// A library's function that the handler called started it.
+		for k, f := range fs[:min(i, len(fs), serverMarkDepth)] {
+			if f.fn.origin == originThird && f.fn.has(isClosure) && !yield(k, makers(f.fn)) {
+				return
+			}
+		}
+	}
+}
+
 // makers are the functions that may have made a closure, the innermost first:
 // "a.(*T).F.func1.2" was made in "a.(*T).F.func1", which was made in "a.(*T).F".
 // Where F was inlined into G, the closure is called "a.G.F.func1".
 func makers(f *fn) []string {
-	out := []string{f.name}
-	if !f.has(isClosure) {
-		return out
+	if f.makers != nil {
+		return f.makers
 	}
-	name := f.name
-	for {
+	f.makers = []string{f.name}
+	// "go t.execute(...)" in Execute: no closure keeps the maker's name.
+	if last := strings.LastIndex(f.base, f.last); !f.has(isClosure) && last > 0 && f.last != "" {
+		f.makers = append(f.makers, f.base[:last]+strings.ToUpper(f.last[:1])+f.last[1:])
+	}
+	for name := f.name; f.has(isClosure); {
 		i := strings.LastIndexAny(name, ".-")
 		if i <= len(f.pkg) || name[i-1] == ')' {
-			return out
+			break
 		}
 		name = name[:i]
-		out = append(out, name)
+		f.makers = append(f.makers, name)
 	}
+	return f.makers
 }
 
 // rest names what is left: the collector, the scheduler, clients' loops,

@@ -20,6 +20,8 @@ type fn struct {
 	file string
 	line int64 // of the function's start
 
+	makers []string // see makers; nil until asked for
+
 	origin   origin
 	category Category // of a frame that is in no codec
 	codec    *codec   // nil when it belongs to none
