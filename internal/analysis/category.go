@@ -1,6 +1,9 @@
 package analysis
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // classify fills in what the rules ask of a function. It needs to know the
 // application's packages.
@@ -19,11 +22,11 @@ func (a apps) classify(f *fn) {
 			f.flags |= isGCRoot
 		}
 	}
-	if loggers.MatchString(f.pkg) || f.origin != originStd && logPackage.MatchString(f.pkg) {
+	if loggers.MatchString(f.pkg) || f.origin != originStd && strings.Contains(f.pkg, "log") && logPackage.MatchString(f.pkg) {
 		f.flags |= isLogging
 	}
 	f.category = a.categoryOf(f)
-	if borrowed.MatchString(f.name) {
+	if (f.pkg == "runtime" || f.pkg == "" || f.pkg == "internal/bytealg") && borrowed.MatchString(f.name) {
 		f.flags |= isBorrowed
 	}
 	if f.origin == originApp || f.origin == originThird {
@@ -41,7 +44,7 @@ func (a apps) classify(f *fn) {
 		f.codec = nil // ByteOrder's methods are loads and stores; only the reflecting ones are a codec
 	}
 	f.squeeze = compressorOf(f.pkg)
-	if carriers.MatchString(f.name) {
+	if (under(f.pkg, "io") || f.pkg == "bytes") && carriers.MatchString(f.name) {
 		f.flags |= isCarrier
 	}
 	if suspected(f) {

@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -129,24 +130,28 @@ func compressorOf(pkg string) *codec {
 var notCodec = regexp.MustCompile(`\(\*Properties\)|\.init\b|^init|[Rr]egister|legacyLoad|[Dd]escriptor|\(\*weakMessage|pretouch|Pretouch`)
 
 var (
-	decodes = regexp.MustCompile(`(?i)unmarshal|decod|deserializ`)
-	encodes = regexp.MustCompile(`(?i)marshal|encod|serializ`)
-	reads   = regexp.MustCompile(`(?i)parse|read|scan|get|lexer|unpack|consume|unquote|valid`)
-	writes  = regexp.MustCompile(`(?i)append|write|format|print|size|emit|pack|compact|indent`)
+	decodes = []string{"unmarshal", "decod", "deserializ"}
+	encodes = []string{"marshal", "encod", "serializ"}
+	reads   = []string{"parse", "read", "scan", "get", "lexer", "unpack", "consume", "unquote", "valid"}
+	writes  = []string{"append", "write", "format", "print", "size", "emit", "pack", "compact", "indent"}
 )
 
 // direction tells from a function's name which way a codec goes; "" when the
 // name does not say, and the next frame down is asked. "Unmarshal" holds
 // "marshal", so decoding is tried first.
 func direction(sym string) way {
+	sym = strings.ToLower(sym)
+	holds := func(words []string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(sym, w) })
+	}
 	switch {
-	case decodes.MatchString(sym):
+	case holds(decodes):
 		return decode
-	case encodes.MatchString(sym):
+	case holds(encodes):
 		return encode
-	case reads.MatchString(sym):
+	case holds(reads):
 		return decode
-	case writes.MatchString(sym):
+	case holds(writes):
 		return encode
 	}
 	return noWay
