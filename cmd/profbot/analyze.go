@@ -38,6 +38,7 @@ type analyzeCmd struct {
 	PNG        string            `help:"Write the flame graph as a picture to this file; - is standard output." placeholder:"FILE"`
 	SVG        string            `help:"Write the flame graph as SVG to this file; - is standard output." placeholder:"FILE"`
 	HTML       string            `help:"Write the interactive flame graph to this file; - is standard output." placeholder:"FILE"`
+	Pprof      string            `help:"Write the CPU samples with an endpoint label, for go tool pprof -tagroot=endpoint, to this file; - is standard output." placeholder:"FILE"`
 	JSON       string            `help:"Write the report as JSON to this file; - is standard output. docs/report-json.md describes it." placeholder:"FILE"`
 	MaxRaw     int64             `help:"Refuse profiles above this many decompressed bytes." default:"268435456"`
 }
@@ -45,7 +46,7 @@ type analyzeCmd struct {
 // check finds what is wrong with the flags before anything is read.
 func (c *analyzeCmd) check() error {
 	toStdout := 0
-	for _, name := range []string{c.PNG, c.SVG, c.HTML, c.JSON} {
+	for _, name := range []string{c.PNG, c.SVG, c.HTML, c.Pprof, c.JSON} {
 		if name == "-" {
 			toStdout++
 		}
@@ -58,7 +59,7 @@ func (c *analyzeCmd) check() error {
 	}
 	switch {
 	case toStdout > 1:
-		return errors.New("only one of --png, --svg, --html and --json can go to standard output")
+		return errors.New("only one of --png, --svg, --html, --pprof and --json can go to standard output")
 	case fromStdin > 1:
 		return errors.New("standard input can be read once: give - once")
 	case c.Window < time.Second:
@@ -142,7 +143,7 @@ func (c *analyzeCmd) report(ctx context.Context, s streams, inputs []string, giv
 		}
 	})
 	res, err := analysis.AnalyzeSeq(seq, analysis.Options{
-		Service: c.Service, AppPrefixes: c.AppPrefix, Routes: c.Route, Thresholds: c.thresholds(), Rates: rates, Keys: keyMap(c.Keys), Hold: c.Hold, Trees: c.PNG+c.SVG+c.HTML != "",
+		Service: c.Service, AppPrefixes: c.AppPrefix, Routes: c.Route, Thresholds: c.thresholds(), Rates: rates, Keys: keyMap(c.Keys), Hold: c.Hold, Trees: c.PNG+c.SVG+c.HTML != "", Samples: c.Pprof != "",
 	})
 	for _, l := range left {
 		fmt.Fprintf(s.err, "profbot: left out: %s\n", l)
@@ -193,6 +194,7 @@ func (c *analyzeCmd) write(s streams, res *analysis.Result, tabs []flame.Tab) er
 		{c.PNG, func(w io.Writer) error { return flame.PNG(w, tree, opt) }},
 		{c.SVG, func(w io.Writer) error { return flame.SVG(w, tree, opt) }},
 		{c.HTML, func(w io.Writer) error { return flame.Page(w, tabs, opt) }},
+		{c.Pprof, func(w io.Writer) error { return export(w, res) }},
 		{c.JSON, func(w io.Writer) error {
 			enc := json.NewEncoder(w)
 			enc.SetIndent("", "  ")

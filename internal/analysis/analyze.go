@@ -59,6 +59,9 @@ type Options struct {
 	Hold time.Duration
 	// Trees asks for the trees of the other profiles too.
 	Trees bool
+	// Samples keeps what [Result.Samples] yields: about as much as the raw
+	// profiles.
+	Samples bool
 }
 
 // Result is a report with what a flame graph draws.
@@ -69,6 +72,9 @@ type Result struct {
 	// allocs, heap, goroutine, mutex, block; only with [Options.Trees].
 	Others  []*Tree
 	Control *Tree // CPU of the control pods; nil without one
+
+	paths *paths // of cpu; nil unless [Options.Samples]
+	cpu   []stack
 }
 
 // ErrNoCPU says that no hot pod has a CPU profile, nor any other that says
@@ -185,6 +191,9 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 		rep.Notes = append(rep.Notes, "Endpoints are told from stacks: profiler labels would name the routes.")
 	}
 	res := &Result{Report: rep, Tree: buildTree(t, cpu, rep)}
+	if opt.Samples {
+		res.paths, res.cpu = t, cpu
+	}
 	if opt.Trees {
 		res.Others = x.otherTrees(allocs)
 	}
