@@ -5,9 +5,9 @@ import "iter"
 // Sample is one call path of the hot pods' CPU profiles with what it was
 // attributed to.
 type Sample struct {
-	Frames []Frame // the leaf first; valid until the next sample
-	Count  int64   // CPU samples
-	Endpoint string // the endpoint's name; "" outside endpoints
+	Frames   []Frame   // the leaf first; valid until the next sample
+	Count    int64     // CPU samples
+	Endpoint string    // the endpoint's name; "" outside endpoints
 	Work     Direction // what a codec or a compressor did in it; "" for none
 }
 
