@@ -219,11 +219,11 @@ func TestWhoseCode(t *testing.T) {
 			conn + "example.com/app/api.List@/src/api/list.go;example.com/app/store.Get@/src/store/get.go;encoding/json.Unmarshal@/usr/local/go/src/encoding/json/decode.go": 300,
 		}, Options{}, "example.com/app/store.Get"},
 		{"installed with go install", map[string]int64{
-			conn + "github.com/a/app/api.List@/root/mod/github.com/a/app@v1.2.0/api/list.go;github.com/a/app/api.load@/root/mod/github.com/a/app@v1.2.0/api/load.go;encoding/json.Unmarshal@/usr/local/go/src/encoding/json/decode.go": 300,
+			conn + "github.com/a/app/api.List@/go/pkg/mod/github.com/a/app@v1.2.0/api/list.go;github.com/a/app/api.load@/go/pkg/mod/github.com/a/app@v1.2.0/api/load.go;encoding/json.Unmarshal@/usr/local/go/src/encoding/json/decode.go": 300,
 		}, Options{}, "github.com/a/app/api.load"},
 		{"a prefix overrules a module's path", map[string]int64{
 			"main.main@/src/main.go": 5,
-			conn + "main.list@/src/main.go;example.com/kit/store.Get@/root/mod/example.com/kit@v1.0.0/store/get.go;encoding/json.Unmarshal@/usr/local/go/src/encoding/json/decode.go": 300,
+			conn + "main.list@/src/main.go;example.com/kit/store.Get@/go/pkg/mod/example.com/kit@v1.0.0/store/get.go;encoding/json.Unmarshal@/usr/local/go/src/encoding/json/decode.go": 300,
 		}, Options{AppPrefixes: []string{"example.com/kit"}}, "example.com/kit/store.Get"},
 		{"a vendored library is none of ours", map[string]int64{
 			conn + "example.com/app/api.List@/src/api/list.go;github.com/x/kit.Get@/src/vendor/github.com/x/kit/get.go;encoding/json.Unmarshal@/usr/local/go/src/encoding/json/decode.go": 300,

@@ -329,6 +329,9 @@ func conforms(v any, s, root map[string]any, at string) (bad []string) {
 	return bad
 }
 
+// builtAt matches where the corpus was built, which says nothing to a reader.
+var builtAt = regexp.MustCompile(`"/[^"]*/truth/`)
+
 // TestReportsConform holds reports of every kind against the schema on disk,
 // which is what others read.
 func TestReportsConform(t *testing.T) {
@@ -375,8 +378,7 @@ func TestReportsConform(t *testing.T) {
 		for _, b := range check(v) {
 			t.Errorf("%s: %s", name, b)
 		}
-		// Where the corpus was built says nothing to a reader.
-		golden(t, "report-"+name+".json", append(bytes.ReplaceAll(data, []byte("/tmp/research/analysis/work/truth/"), []byte("/src/")), '\n'))
+		golden(t, "report-"+name+".json", append(builtAt.ReplaceAll(data, []byte(`"/src/`)), '\n'))
 		var again Report
 		if err := json.Unmarshal(data, &again); err != nil {
 			t.Fatal(err)
