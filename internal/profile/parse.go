@@ -242,48 +242,28 @@ var errString = fmt.Errorf("%w: it refers to a string that is not there", ErrMal
 
 // mapping reads the file name of a mapping: the program's is the first.
 func (r *reader) mapping(b []byte) (file string, err error) {
-	for len(b) > 0 {
-		f, rest, err := next(b)
-		if err != nil {
-			return "", err
-		}
-		b = rest
-		if f.num != 5 {
-			continue
-		}
-		if err := f.need(wireVarint); err != nil {
-			return "", err
-		}
+	err = numbers(b, 5, 5, func(_ int, u uint64) error {
 		var ok bool
-		if file, ok = r.str(f.u); !ok {
-			return "", errString
+		if file, ok = r.str(u); !ok {
+			return errString
 		}
-	}
-	return file, nil
+		return nil
+	})
+	return file, err
 }
 
 func (r *reader) valueType(b []byte) (t ValueType, err error) {
-	for len(b) > 0 {
-		f, rest, err := next(b)
-		if err != nil {
-			return t, err
-		}
-		b = rest
-		if f.num != 1 && f.num != 2 {
-			continue
-		}
-		if err := f.need(wireVarint); err != nil {
-			return t, err
-		}
-		s, ok := r.str(f.u)
+	err = numbers(b, 1, 2, func(num int, u uint64) error {
+		s, ok := r.str(u)
 		if !ok {
-			return t, errString
+			return errString
 		}
-		if f.num == 1 {
+		if num == 1 {
 			t.Type = s
 		} else {
 			t.Unit = s
 		}
-	}
-	return t, nil
+		return nil
+	})
+	return t, err
 }

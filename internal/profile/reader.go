@@ -26,33 +26,27 @@ func (r *reader) function(b []byte) error {
 	var id uint64
 	var fn Function
 	var system uint64 // the name of the symbol table: the same in every Go profile
-	ok := true
-	for len(b) > 0 {
-		f, rest, err := next(b)
-		if err != nil {
-			return err
-		}
-		b = rest
-		if f.num >= 1 && f.num <= 5 {
-			if err := f.need(wireVarint); err != nil {
-				return err
-			}
-		}
-		switch f.num {
+	err := numbers(b, 1, 5, func(num int, u uint64) error {
+		ok := true
+		switch num {
 		case 1:
-			id = f.u
+			id = u
 		case 2:
-			fn.Name, ok = r.str(f.u)
+			fn.Name, ok = r.str(u)
 		case 3:
-			system, ok = f.u, f.u < uint64(len(r.p.strings))
+			system, ok = u, u < uint64(len(r.p.strings))
 		case 4:
-			fn.File, ok = r.str(f.u)
+			fn.File, ok = r.str(u)
 		case 5:
-			fn.Line = int64(f.u)
+			fn.Line = int64(u)
 		}
 		if !ok {
 			return errString
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if fn.Name == "" {
 		fn.Name, _ = r.str(system)
@@ -103,32 +97,20 @@ func (r *reader) location(b []byte) error {
 
 func (r *reader) line(b []byte) (Line, error) {
 	l := Line{Function: -1}
-	for len(b) > 0 {
-		f, rest, err := next(b)
-		if err != nil {
-			return l, err
+	err := numbers(b, 1, 2, func(num int, u uint64) error {
+		switch {
+		case num == 2:
+			l.Number = int32(min(u, math.MaxInt32))
+		case u != 0:
+			i, ok := r.functions.find(u)
+			if !ok {
+				return fmt.Errorf("%w: a line refers to function %d, which is not there", ErrMalformed, u)
+			}
+			l.Function = int32(i)
 		}
-		b = rest
-		if f.num != 1 && f.num != 2 {
-			continue
-		}
-		if err := f.need(wireVarint); err != nil {
-			return l, err
-		}
-		if f.num == 2 {
-			l.Number = int32(min(f.u, math.MaxInt32))
-			continue
-		}
-		if f.u == 0 {
-			continue
-		}
-		i, ok := r.functions.find(f.u)
-		if !ok {
-			return l, fmt.Errorf("%w: a line refers to function %d, which is not there", ErrMalformed, f.u)
-		}
-		l.Function = int32(i)
-	}
-	return l, nil
+		return nil
+	})
+	return l, err
 }
 
 // sample checks a sample, so that reading it later cannot fail.

@@ -94,26 +94,16 @@ func (p *Profile) read(s *Sample, b []byte, want func(string) bool, texts labelT
 type rawLabel struct{ key, value uint64 }
 
 func (p *Profile) label(b []byte) (l rawLabel, err error) {
-	for len(b) > 0 {
-		f, rest, err := next(b)
-		if err != nil {
-			return l, err
+	err = numbers(b, 1, 2, func(num int, u uint64) error {
+		if u >= uint64(len(p.strings)) {
+			return errString
 		}
-		b = rest
-		if f.num != 1 && f.num != 2 {
-			continue
-		}
-		if err := f.need(wireVarint); err != nil {
-			return l, err
-		}
-		if f.u >= uint64(len(p.strings)) {
-			return l, errString
-		}
-		if f.num == 1 {
-			l.key = f.u
+		if num == 1 {
+			l.key = u
 		} else {
-			l.value = f.u
+			l.value = u
 		}
-	}
-	return l, nil
+		return nil
+	})
+	return l, err
 }

@@ -114,3 +114,25 @@ func (f field) need(wire int) error {
 	}
 	return nil
 }
+
+// numbers calls yield with the numbers in a message's fields from first to
+// last. Other fields are passed over.
+func numbers(b []byte, first, last int, yield func(num int, u uint64) error) error {
+	for len(b) > 0 {
+		f, rest, err := next(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		if f.num < first || f.num > last {
+			continue
+		}
+		if err := f.need(wireVarint); err != nil {
+			return err
+		}
+		if err := yield(f.num, f.u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
