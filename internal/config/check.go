@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -88,11 +89,21 @@ func (l *loader) check() {
 	l.webhook()
 	l.datadog()
 	l.services()
+	l.kubernetes()
 
 	between(l, "capture.cpu", c.Capture.CPU, time.Second, 5*time.Minute)
 	between(l, "capture.pods", c.Capture.Pods, 1, 20)
 	between(l, "capture.cool_down", c.Capture.CoolDown, time.Second, 7*24*time.Hour)
 	between(l, "capture.simultaneous", c.Capture.Simultaneous, 1, 64)
+	between(l, "capture.per_service", c.Capture.PerService, 1, 64)
+	between(l, "capture.per_node", c.Capture.PerNode, 1, 64)
+	between(l, "capture.jitter", c.Capture.Jitter, 0, time.Minute)
+	between(l, "capture.failures", c.Capture.Failures, 1, 1000)
+	for i, n := range c.Capture.Networks {
+		if _, err := netip.ParsePrefix(n); err != nil {
+			l.bad(fmt.Sprintf("capture.networks[%d]", i), fmt.Sprintf("%q is no network", n), "write an address with its bits, such as 10.0.0.0/8")
+		}
+	}
 	between(l, "capture.max_bytes", c.Capture.MaxBytes, 1<<10, 1<<30)
 	between(l, "capture.max_raw_bytes", c.Capture.MaxRawBytes, 1<<10, 4<<30)
 	between(l, "verdict.min_share", c.Verdict.MinShare, 0.0001, 1)
@@ -204,12 +215,27 @@ func (l *loader) datadog() {
 	if d.Requests != "" && !metricName.MatchString(d.Requests) {
 		l.bad("datadog.requests", fmt.Sprintf("%q is no metric name", d.Requests), "write the name alone, such as trace.http.request.hits")
 	}
+	if !metricName.MatchString(d.Memory) {
+		l.bad("datadog.memory", fmt.Sprintf("%q is no metric name", d.Memory), "write the name alone, such as container.memory.usage")
+	}
+	if d.Endpoints != "" && !metricName.MatchString(d.Endpoints) {
+		l.bad("datadog.endpoints", fmt.Sprintf("%q is no metric name", d.Endpoints), "write the name alone, such as trace.http.request.hits")
+	}
 	l.httpURL("datadog.api_url", d.APIURL, true)
 }
 
+func (l *loader) kubernetes() {
+	k := l.cfg.Kubernetes
+	if !k.Enabled {
+		return
+	}
+	between(l, "kubernetes.port", k.Port, 1, 65535)
+	l.oneOf("kubernetes.reach", k.Reach, "pod-ip", "proxy", "port-forward")
+}
+
 func (l *loader) services() {
-	if len(l.cfg.Services) == 0 {
-		l.missing("services", "at least one service with its pods")
+	if len(l.cfg.Services) == 0 && !l.cfg.Kubernetes.Enabled {
+		l.missing("services", "at least one service with its pods (or kubernetes.enabled: true)")
 	}
 	envs := map[[2]string][]string{} // of a service's pod
 	for i, s := range l.cfg.Services {
@@ -217,8 +243,23 @@ func (l *loader) services() {
 		if s.Name == "" {
 			l.bad(key+".name", "this is required", "write the service's tag in Datadog")
 		}
-		if len(s.Targets) == 0 {
-			l.bad(key+".targets", "the service has no pods", "list pod and url of each")
+		if len(s.Targets) == 0 && s.DNS == "" && !l.cfg.Kubernetes.Enabled {
+			l.bad(key+".targets", "the service has no pods", "list pod and url of each, write dns, or set kubernetes.enabled")
+		}
+		if len(s.Targets) > 0 && s.DNS != "" {
+			l.bad(key+".dns", "the service has targets too", "keep one of the two")
+		}
+		if s.Authorization != "" && (s.User != "" || s.Password != "") {
+			l.bad(key+".user", "the service has authorization too", "keep one of the two")
+		}
+		if (s.User == "") != (s.Password == "") || strings.Contains(s.User, ":") {
+			l.bad(key+".user", "user and password come together, and a user has no colon", "write both, or neither")
+		}
+		if (s.TLS.Cert == "") != (s.TLS.Key == "") {
+			l.bad(key+".tls.cert", "a certificate and its key come together", "write both, or neither")
+		}
+		if s.Path != "" && !strings.HasPrefix(s.Path, "/") {
+			l.bad(key+".path", fmt.Sprintf("%q is no path", s.Path), "begin it with /")
 		}
 		for j, t := range s.Targets {
 			at := fmt.Sprintf("%s.targets[%d]", key, j)

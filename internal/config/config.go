@@ -4,6 +4,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 )
 
@@ -20,9 +21,11 @@ type Config struct {
 	Slack     Slack         `yaml:"slack"`
 	Webhook   Webhook       `yaml:"webhook"`
 	Datadog   Datadog       `yaml:"datadog"`
-	Services  []Service     `yaml:"services" doc:"The services that may be profiled, with their pods."`
-	Capture   Capture       `yaml:"capture"`
-	Verdict   Verdict       `yaml:"verdict"`
+	// Services need not be listed where Kubernetes finds them.
+	Services   []Service  `yaml:"services" doc:"The services that may be profiled: with their pods, or with settings for pods that are discovered."`
+	Kubernetes Kubernetes `yaml:"kubernetes"`
+	Capture    Capture    `yaml:"capture"`
+	Verdict    Verdict    `yaml:"verdict"`
 }
 
 // Listen are profbot's two listeners and its address.
@@ -67,7 +70,24 @@ type Datadog struct {
 	// Requests has no default: trace metrics carry pod_name only where that
 	// tag was made one of theirs.
 	Requests string `yaml:"requests" doc:"Counter of requests with the same tags, such as trace.http.request.hits; with it a fix is measured in requests per CPU-second. Empty: not asked for."`
-	APIURL   string `yaml:"api_url" doc:"Replaces https://api.SITE, for tests and proxies."`
+	Memory   string `yaml:"memory" doc:"Memory metric with the same tags, for monitors of memory."`
+	// Endpoints has no default for the same reason: not every tracer counts.
+	Endpoints string `yaml:"endpoints" doc:"Counter of requests by service and resource_name, such as trace.http.request.hits; with it a report says the CPU of a request and narrows what sharing would save. Empty: not asked for."`
+	Events    bool   `yaml:"events" doc:"Put the verdict on the monitor's timeline, as an event."`
+	APIURL    string `yaml:"api_url" doc:"Replaces https://api.SITE, for tests and proxies."`
+}
+
+// Kubernetes is where pods are discovered.
+type Kubernetes struct {
+	Enabled    bool     `yaml:"enabled" doc:"Discover pods through the Kubernetes API."`
+	Kubeconfig string   `yaml:"kubeconfig" doc:"File with the cluster's address and credentials. Empty: those of the pod that profbot runs in."`
+	Context    string   `yaml:"context" doc:"Context within that file. Empty: its current one."`
+	Namespaces []string `yaml:"namespaces" doc:"Namespaces to look in. Empty: all, which needs a ClusterRole."`
+	Selector   string   `yaml:"selector" doc:"Label selector of the pods to know at all, such as team=live. Empty: all."`
+	OptIn      bool     `yaml:"opt_in" doc:"Profile only pods that say so by an annotation (profbot's own, or one of Pyroscope, Grafana Alloy, Coroot, profefe). When false, every ready pod with a service name is a target, on the port below."`
+	Port       int      `yaml:"port" doc:"Port of pprof for pods that do not say theirs."`
+	Reach      string   `yaml:"reach" doc:"How pods are reached: pod-ip, proxy (needs get on pods/proxy) or port-forward (needs create on pods/portforward; for pprof bound to localhost)."`
+	ServiceTag string   `yaml:"service_tag" doc:"Label of a pod that names its service, when it has none of Datadog's; then the name of its owner."`
 }
 
 // Service is one service that may be profiled.
@@ -76,9 +96,22 @@ type Service struct {
 	Env           string            `yaml:"env" doc:"Value of the alerts' env tag; empty for any."`
 	Namespace     string            `yaml:"namespace" doc:"Kubernetes namespace, shown in messages."`
 	Authorization Secret            `yaml:"authorization" doc:"Authorization header for the pods' pprof endpoints."`
+	User          string            `yaml:"user" doc:"User of HTTP Basic, in place of authorization."`
+	Password      Secret            `yaml:"password" doc:"Password of HTTP Basic."`
+	TLS           TLS               `yaml:"tls"`
 	Targets       []Target          `yaml:"targets" doc:"The pods. Nothing else is ever dialled."`
+	DNS           string            `yaml:"dns" doc:"Name that resolves to the pods, in place of targets: host:port for address records, or the name of SRV records such as _pprof._tcp.live-api.live.svc.cluster.local."`
+	Path          string            `yaml:"path" doc:"Path of the pprof endpoints of pods that are discovered; empty is /debug/pprof."`
 	AppPrefixes   []string          `yaml:"app_prefixes" doc:"Package path prefixes of the application, when the guess is wrong."`
 	Routes        map[string]string `yaml:"routes" doc:"Names for handlers: the end of a function's name to what people call it."`
+}
+
+// TLS is how a service's pods are talked to over https.
+type TLS struct {
+	CA         string `yaml:"ca" doc:"File of the authorities that sign the pods' certificates, in PEM. Empty: the system's."`
+	Cert       string `yaml:"cert" doc:"File of profbot's own certificate, for pods that ask for one."`
+	Key        string `yaml:"key" doc:"File of its key."`
+	ServerName string `yaml:"server_name" doc:"Name in the pods' certificates, when it is not the address."`
 }
 
 // Target is one pod.
@@ -94,6 +127,11 @@ type Capture struct {
 	Control      bool          `yaml:"control" doc:"Also profile one cool pod to compare with."`
 	CoolDown     time.Duration `yaml:"cool_down" doc:"A monitor that fires again within this time after its last capture starts no new one."`
 	Simultaneous int           `yaml:"simultaneous" doc:"Profiles pulled at once, over all incidents, 1 to 64."`
+	PerService   int           `yaml:"per_service" doc:"CPU profiles of one service at once, 1 to 64."`
+	PerNode      int           `yaml:"per_node" doc:"CPU profiles on one node at once, 1 to 64."`
+	Jitter       time.Duration `yaml:"jitter" doc:"CPU profiles start up to this much later than they could, so that the pods of a storm do not start as one."`
+	Failures     int           `yaml:"failures" doc:"A service is left alone for a while after so many pulls in a row have failed, 1 to 1000."`
+	Networks     []string      `yaml:"networks" doc:"Networks that pods may have addresses in. Link-local and metadata addresses are always refused."`
 	MaxBytes     int64         `yaml:"max_bytes" doc:"Largest profile accepted, compressed. Plain bytes, or KiB, MiB, GiB."`
 	MaxRawBytes  int64         `yaml:"max_raw_bytes" doc:"Largest profile accepted, decompressed. Parsed it takes about five times that in memory."`
 }
@@ -113,16 +151,22 @@ type Verdict struct {
 	HeapGrowth    float64 `yaml:"heap_growth" doc:"Growth of the live heap between two snapshots, of its size."`
 }
 
+// privateNetworks are where pods live: the private networks, that of carriers
+// which some clouds give to pods (RFC 6598), and this machine.
+var privateNetworks = []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "::1/128"}
+
 // defaults are the values of keys that nobody sets.
 func defaults() *Config {
 	return &Config{
-		Listen:    Listen{Public: ":8080", Internal: "127.0.0.1:6061"},
-		Data:      "profbot-data",
-		Retention: 30 * 24 * time.Hour,
-		Log:       Log{Level: "info", Format: "text"},
-		Datadog:   Datadog{Site: "datadoghq.com", Metric: "container.cpu.usage"},
+		Listen:     Listen{Public: ":8080", Internal: "127.0.0.1:6061"},
+		Data:       "profbot-data",
+		Retention:  30 * 24 * time.Hour,
+		Log:        Log{Level: "info", Format: "text"},
+		Datadog:    Datadog{Site: "datadoghq.com", Metric: "container.cpu.usage", Memory: "container.memory.usage", Events: true},
+		Kubernetes: Kubernetes{Namespaces: []string{}, OptIn: true, Port: 6060, Reach: "pod-ip", ServiceTag: "app.kubernetes.io/name"},
 		Capture: Capture{
 			CPU: 30 * time.Second, Pods: 2, Control: true, CoolDown: 30 * time.Minute, Simultaneous: 4,
+			PerService: 2, PerNode: 1, Jitter: time.Second, Failures: 10, Networks: slices.Clone(privateNetworks),
 			MaxBytes: 64 << 20, MaxRawBytes: 64 << 20,
 		},
 		Verdict: Verdict{

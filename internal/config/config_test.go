@@ -87,6 +87,9 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 		"retention": "48h", "log.level": "debug", "log.format": "json", "slack.token": "xoxb-other", "slack.channel": "C9999999999", "slack.channels": "live-api=C8888888888",
 		"slack.api_url": "http://127.0.0.1:1/api/", "webhook.tokens": "aaaaaaaaaaaaaaaa,bbbbbbbbbbbbbbbb", "webhook.basic": "[{user: dd, password: cccccccccccccccc}]",
 		"datadog.site": "datadoghq.eu", "datadog.api_key": "k1", "datadog.app_key": "k2", "datadog.metric": "kubernetes.cpu.usage.total", "datadog.requests": "trace.grpc.server.hits", "datadog.api_url": "http://127.0.0.1:2",
+		"datadog.memory": "kubernetes.memory.usage", "datadog.endpoints": "trace.grpc.server.hits", "datadog.events": "false",
+		"kubernetes.enabled": "true", "kubernetes.kubeconfig": "/k", "kubernetes.context": "prod", "kubernetes.namespaces": "live,chat", "kubernetes.selector": "team=live", "kubernetes.opt_in": "false",
+		"kubernetes.port": "7070", "kubernetes.reach": "proxy", "kubernetes.service_tag": "app", "capture.per_service": "3", "capture.per_node": "5", "capture.jitter": "2s", "capture.failures": "7", "capture.networks": "10.9.0.0/16",
 		"services": `[{name: s, env: e, targets: [{pod: p, url: "http://h:1"}]}]`, "capture.cpu": "10s", "capture.pods": "3", "capture.control": "false", "capture.cool_down": "5m",
 		"capture.simultaneous": "2", "capture.max_bytes": "1MiB", "capture.max_raw_bytes": "2MiB", "verdict.min_share": "0.1", "verdict.min_samples": "50", "verdict.dominated": "0.3",
 		"verdict.compress": "0.4", "verdict.gc": "0.5", "verdict.regexp_compile": "0.02", "verdict.hot": "0.2", "verdict.lock_wait": "2", "verdict.pile_up": "300", "verdict.heap_growth": "0.6",
@@ -113,7 +116,8 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 	for _, want := range []string{
 		"Public:1.2.3.4:1", "Internal:1.2.3.4:2", "URL:https://profbot.example.com", "Data:/d", "Retention:48h0m0s", "Level:debug", "Format:json",
 		"Channel:C9999999999", "Channels:map[live-api:C8888888888]", "Site:datadoghq.eu", "Metric:kubernetes.cpu.usage.total Requests:trace.grpc.server.hits", "Name:s Env:e",
-		"CPU:10s Pods:3 Control:false CoolDown:5m0s Simultaneous:2 MaxBytes:1048576 MaxRawBytes:2097152", "MinShare:0.1 MinSamples:50 Dominated:0.3 Compress:0.4 GC:0.5 RegexpCompile:0.02 Hot:0.2 LockWait:2 PileUp:300 HeapGrowth:0.6",
+		"Memory:kubernetes.memory.usage Endpoints:trace.grpc.server.hits Events:false", "Enabled:true Kubeconfig:/k Context:prod Namespaces:[live chat] Selector:team=live OptIn:false Port:7070 Reach:proxy ServiceTag:app",
+		"CPU:10s Pods:3 Control:false CoolDown:5m0s Simultaneous:2 PerService:3 PerNode:5 Jitter:2s Failures:7 Networks:[10.9.0.0/16] MaxBytes:1048576 MaxRawBytes:2097152", "MinShare:0.1 MinSamples:50 Dominated:0.3 Compress:0.4 GC:0.5 RegexpCompile:0.02 Hot:0.2 LockWait:2 PileUp:300 HeapGrowth:0.6",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %s", want, got)

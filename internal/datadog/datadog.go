@@ -153,7 +153,10 @@ func scope(service, env string) (string, error) {
 // there is a metric for it. An empty env means any. No data is an empty list.
 // It takes 10 seconds at most a metric, with one repetition when Datadog's rate
 // limit or server asks for it. Errors have Datadog's words and never a key.
-func (c *Client) PodLoad(ctx context.Context, service, env string, window time.Duration) ([]incident.PodLoad, error) {
+func (c *Client) PodLoad(ctx context.Context, service, env string, of incident.Measure, window time.Duration) ([]incident.PodLoad, error) {
+	if of != incident.MeasureCPU {
+		return nil, fmt.Errorf("no metric is known for %s", of)
+	}
 	query, err := c.Query(service, env)
 	if err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ func TestPodLoad(t *testing.T) {
 	s, c := start(t, datadogtest.Options{})
 	want := []incident.PodLoad{{Pod: "live-api-1", Cores: 1.75}, {Pod: "live-api-2", Cores: 0.5}, {Pod: "live-api-0", Cores: 0.1}}
 	for _, env := range []string{"prod", ""} {
-		got, err := c.PodLoad(t.Context(), "live-api", env, 0)
+		got, err := c.PodLoad(t.Context(), "live-api", env, incident.MeasureCPU, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func TestPodLoad(t *testing.T) {
 	if d := cmp.Diff([]string{"avg:container.cpu.usage{service:live-api,env:prod} by {pod_name}", "avg:container.cpu.usage{service:live-api} by {pod_name}"}, s.Queries()); d != "" {
 		t.Errorf("queries (-want +got):\n%s", d)
 	}
-	if got, err := c.PodLoad(t.Context(), "nobody", "", 0); err != nil || len(got) != 0 {
+	if got, err := c.PodLoad(t.Context(), "nobody", "", incident.MeasureCPU, 0); err != nil || len(got) != 0 {
 		t.Errorf("an unknown service: %v, %v", got, err)
 	}
 }
@@ -86,7 +86,7 @@ func TestRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := c.PodLoad(t.Context(), "live-api", "prod", time.Minute)
+		got, err := c.PodLoad(t.Context(), "live-api", "prod", incident.MeasureCPU, time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,14 +106,14 @@ func TestUnits(t *testing.T) {
 	s, c := start(t, datadogtest.Options{})
 	for _, unit := range []string{"core", "millicore", "microcore", "nanocore", "kilocore"} {
 		s.SetUnit(unit)
-		got, err := c.PodLoad(t.Context(), "live-api", "", 0)
+		got, err := c.PodLoad(t.Context(), "live-api", "", incident.MeasureCPU, 0)
 		if err != nil || len(got) != 3 || !cmp.Equal(got[0].Cores, 1.75, approx) {
 			t.Errorf("%s: %v, %v", unit, got, err)
 		}
 	}
 	for unit, want := range map[string]string{"": "has no unit", "byte": `unit "byte" is no unit of CPU`, "percent": `unit "percent" is no`} {
 		s.SetUnit(unit)
-		if _, err := c.PodLoad(t.Context(), "live-api", "", 0); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := c.PodLoad(t.Context(), "live-api", "", incident.MeasureCPU, 0); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("unit %q: error %v", unit, err)
 		}
 	}
@@ -123,11 +123,11 @@ func TestUnits(t *testing.T) {
 func TestQueryInjection(t *testing.T) {
 	s, c := start(t, datadogtest.Options{})
 	for _, bad := range []string{"", "a}", "a,env:*", "*", "a b", "a{", "a\nb", strings.Repeat("a", 201)} {
-		if _, err := c.PodLoad(t.Context(), bad, "", 0); err == nil {
+		if _, err := c.PodLoad(t.Context(), bad, "", incident.MeasureCPU, 0); err == nil {
 			t.Errorf("service %q was asked for", bad)
 		}
 		if bad != "" {
-			if _, err := c.PodLoad(t.Context(), "live-api", bad, 0); err == nil {
+			if _, err := c.PodLoad(t.Context(), "live-api", bad, incident.MeasureCPU, 0); err == nil {
 				t.Errorf("env %q was asked for", bad)
 			}
 		}
@@ -202,7 +202,7 @@ func TestRateLimit(t *testing.T) {
 				began := time.Now()
 				ctx, cancel := context.WithTimeoutCause(t.Context(), tc.patient, errors.New("gave up"))
 				defer cancel()
-				got, err := c.PodLoad(ctx, "live-api", "", 0)
+				got, err := c.PodLoad(ctx, "live-api", "", incident.MeasureCPU, 0)
 				if tc.err == "" && (err != nil || len(got) != 3) || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
 					t.Errorf("%v, %v", got, err)
 				}
@@ -224,7 +224,7 @@ func TestTimeout(t *testing.T) {
 		hang = make(chan struct{})
 		defer close(hang)
 		began := time.Now()
-		_, err := c.PodLoad(t.Context(), "live-api", "", 0)
+		_, err := c.PodLoad(t.Context(), "live-api", "", incident.MeasureCPU, 0)
 		if want := "ask Datadog for container.cpu.usage: no answer within 10s"; err == nil || err.Error() != want {
 			t.Errorf("error %v, want %s", err, want)
 		}
@@ -233,7 +233,7 @@ func TestTimeout(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errors.New("profbot is stopping"))
-		if _, err := c.PodLoad(ctx, "live-api", "", 0); err == nil || !strings.Contains(err.Error(), "profbot is stopping") {
+		if _, err := c.PodLoad(ctx, "live-api", "", incident.MeasureCPU, 0); err == nil || !strings.Contains(err.Error(), "profbot is stopping") {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -271,7 +271,7 @@ func TestAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = c.PodLoad(t.Context(), "live-api", "", 0)
+			_, err = c.PodLoad(t.Context(), "live-api", "", incident.MeasureCPU, 0)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Fatalf("error %v, want %s", err, tc.want)
 			}
@@ -291,11 +291,11 @@ func TestFailures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = wrong.PodLoad(t.Context(), "live-api", "", 0); err == nil || !strings.Contains(err.Error(), "HTTP 403: check datadog.api_key") || strings.Contains(err.Error(), "wrong-a") {
+	if _, err = wrong.PodLoad(t.Context(), "live-api", "", incident.MeasureCPU, 0); err == nil || !strings.Contains(err.Error(), "HTTP 403: check datadog.api_key") || strings.Contains(err.Error(), "wrong-a") {
 		t.Errorf("wrong keys: %v", err)
 	}
 	s.Close()
-	_, err = c.PodLoad(t.Context(), "live-api", "", 0)
+	_, err = c.PodLoad(t.Context(), "live-api", "", incident.MeasureCPU, 0)
 	if err == nil || !strings.Contains(err.Error(), "refused") || strings.Contains(err.Error(), apiKey) || strings.Contains(err.Error(), "query=") {
 		t.Errorf("nobody is there: %v", err)
 	}
@@ -310,7 +310,7 @@ func TestURLWithPath(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.PodLoad(t.Context(), "live-api", "prod", 0); err != nil || len(got) != 3 {
+	if got, err := c.PodLoad(t.Context(), "live-api", "prod", incident.MeasureCPU, 0); err != nil || len(got) != 3 {
 		t.Errorf("%v, %v", got, err)
 	}
 }

@@ -108,20 +108,6 @@ const (
 	RoleControl Role = "control" // a cool pod of the same service, to compare with
 )
 
-// Target is one pod that may be profiled. Targets come from configuration or
-// discovery, never from a payload or a command.
-type Target struct {
-	Service   string `json:"service"`
-	Env       string `json:"env,omitempty"`
-	Namespace string `json:"namespace,omitempty"`
-	Pod       string `json:"pod"`
-	// URL is the address of the pod's pprof index without a trailing slash,
-	// such as "http://10.1.2.3:6060/debug/pprof".
-	URL string `json:"-"`
-	// Authorization is sent as the header of that name; "" sends none.
-	Authorization string `json:"-"`
-}
-
 // Kind is one profile of one pod. The two allocs snapshots around the CPU
 // profile are subtracted by the analysis: cheaper for the target than the
 // server-side delta.
@@ -174,6 +160,9 @@ const (
 	OutcomeNotProfile  Outcome = "not a profile"        // 200 with something else
 	OutcomeTargetError Outcome = "target error"         // any other status; Detail has the target's words
 	OutcomeGone        Outcome = "pod no longer listed" // discovery does not know the pod any more
+	OutcomeMoved       Outcome = "pod moved"            // its name or address belongs to another pod by now
+	OutcomeRefused     Outcome = "not allowed"          // an address outside the allowed networks, or a kind that the owner switched off
+	OutcomeResting     Outcome = "service resting"      // too many pulls of the service have failed: its breaker is open
 	OutcomeCanceled    Outcome = "canceled"
 )
 
@@ -186,6 +175,10 @@ type Capture struct {
 	Why      string        `json:"why"`              // why this pod, in a few plain words
 	Window   time.Duration `json:"window,omitempty"` // CPU profiles: how long the target was asked to sample
 	Load     PodLoad       `json:"load,omitzero"`    // CPU profiles: what the metrics said when the pod was chosen
+	UID      string        `json:"uid,omitempty"`    // the chosen pod's; see [Target.UID]
+	// Asked is how long the target was asked to sample for this capture, with
+	// the attempts that came to nothing: what the profile cost it.
+	Asked time.Duration `json:"asked,omitempty"`
 
 	Status   CaptureStatus `json:"status"`
 	Outcome  Outcome       `json:"outcome,omitempty"`
@@ -226,12 +219,4 @@ type Receipt struct {
 	Incident string `json:"incident,omitempty"` // the incident opened, joined or closed; "" for none
 	Reason   string `json:"reason"`             // one plain sentence, kept with the alert
 	Repeated bool   `json:"repeated,omitempty"` // this alert ID had been accepted before; nothing new was done
-}
-
-// PodLoad is how busy one pod was, as a metric says.
-type PodLoad struct {
-	Pod   string  `json:"pod"`
-	Cores float64 `json:"cores"` // mean CPU over the queried window, in cores
-	// Requests is the mean rate of requests over it, a second; 0 when unknown.
-	Requests float64 `json:"requests,omitempty"`
 }

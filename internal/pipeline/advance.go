@@ -86,7 +86,7 @@ func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
 	} else {
 		// Choosing must not cost the spike: a slow metric is a metric we do without.
 		mctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("no answer within 10s"))
-		loads, err = p.Meter.PodLoad(mctx, key.Service, key.Env, window)
+		loads, err = p.Meter.PodLoad(mctx, key.Service, key.Env, incident.MeasureCPU, window)
 		if err != nil {
 			if ctx.Err() != nil {
 				cancel()

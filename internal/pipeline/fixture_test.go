@@ -128,7 +128,7 @@ func (c *cluster) Pods(_ context.Context, service, env string) ([]incident.Targe
 	return out, nil
 }
 
-func (c *cluster) PodLoad(ctx context.Context, _, _ string, _ time.Duration) ([]incident.PodLoad, error) {
+func (c *cluster) PodLoad(ctx context.Context, _, _ string, _ incident.Measure, _ time.Duration) ([]incident.PodLoad, error) {
 	if c.meter != nil {
 		if err := c.meter(ctx); err != nil {
 			return nil, err

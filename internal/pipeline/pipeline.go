@@ -62,14 +62,28 @@ type Finder interface {
 // Meter knows how busy the pods of a service are.
 type Meter interface {
 	// PodLoad is about the last window; 0 means one that suits a fresh alert.
-	PodLoad(ctx context.Context, service, env string, window time.Duration) ([]incident.PodLoad, error)
+	PodLoad(ctx context.Context, service, env string, of incident.Measure, window time.Duration) ([]incident.PodLoad, error)
+}
+
+// Monitoring knows the monitor that fired, and has a timeline to write on.
+type Monitoring interface {
+	// Monitor reads what a monitor is set to.
+	Monitor(ctx context.Context, id string) (incident.Monitor, error)
+	// EndpointRates are the requests a second of a service's endpoints, by the
+	// names that the traces give them; empty when there is no such metric.
+	EndpointRates(ctx context.Context, service, env string, window time.Duration) (map[string]float64, error)
+	// PostEvent puts a verdict on the timeline. With look it looks first
+	// whether the incident's event is there, since an earlier call may have
+	// come through without anybody learning of it.
+	PostEvent(ctx context.Context, e incident.Event, look bool) error
 }
 
 // Pulled is one profile as the target sent it.
 type Pulled struct {
-	Data    []byte // gzipped
+	Data    []byte // gzipped; nil with an error
 	Window  time.Duration
 	Started time.Time
+	Asked   time.Duration // how long the target was asked to sample, with an error too
 }
 
 // Puller takes one profile of one pod. Its errors implement [Failure].
@@ -128,6 +142,8 @@ type Options struct {
 	Store  Store
 	Finder Finder
 	Meter  Meter // nil: pods are chosen by the alert or by name
+	// Monitoring is read for the thread and told the verdict; nil: neither.
+	Monitoring Monitoring
 	Puller Puller
 	Teller Teller
 	Policy Policy
