@@ -144,9 +144,9 @@ type Options struct {
 	Meter  Meter // nil: pods are chosen by the alert or by name
 	// Monitoring is read for the thread and told the verdict; nil: neither.
 	Monitoring Monitoring
-	Puller Puller
-	Teller Teller
-	Policy Policy
+	Puller     Puller
+	Teller     Teller
+	Policy     Policy
 	// Links gives the addresses of an incident's pages; nil means no links.
 	Links  func(id string) (report, flame string)
 	Logger *slog.Logger     // nil discards
