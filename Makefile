@@ -65,7 +65,7 @@ bench-sfcache: ## Compare sfcache with other caches; ARGS="-quick" for a first l
 	cd pkg/sfcache/bench && GOWORK=off go run . $(ARGS)
 
 golden: ## Rewrite golden files; look at the difference before you commit it
-	go test ./internal/analysis ./internal/flame ./internal/config ./internal/slackbot/... ./internal/archtest ./pkg/sfcache/sfprom -update
+	go test ./internal/analysis ./internal/flame ./internal/config ./internal/slackbot/... ./internal/archtest ./internal/metrics ./pkg/sfcache/sfprom -update
 
 vuln: ## Look for known vulnerabilities; VULNDB=file:///dir for a local database
 	$(TOOL) govulncheck $(if $(VULNDB),-db $(VULNDB)) ./...

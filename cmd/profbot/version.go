@@ -3,9 +3,10 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/profbot/profbot/internal/version"
 )
 
 type versionCmd struct{}
@@ -23,15 +24,10 @@ func (versionFlag) BeforeReset(app *kong.Kong, io streams) error {
 }
 
 func (versionCmd) Run(io streams) error {
-	version := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				version += " " + s.Value
-			}
-		}
+	v, revision := version.Get()
+	if revision != "" {
+		v += " " + revision
 	}
-	_, err := fmt.Fprintf(io.out, "profbot %s, %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(io.out, "profbot %s, %s %s/%s\n", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return err
 }

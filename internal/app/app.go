@@ -20,6 +20,7 @@ import (
 	"github.com/profbot/profbot/internal/datadog"
 	"github.com/profbot/profbot/internal/discovery"
 	"github.com/profbot/profbot/internal/incident"
+	"github.com/profbot/profbot/internal/metrics"
 	"github.com/profbot/profbot/internal/pipeline"
 	"github.com/profbot/profbot/internal/slackbot"
 	"github.com/profbot/profbot/internal/store"
@@ -37,6 +38,7 @@ type App struct {
 	public net.Listener
 	inside net.Listener
 
+	metrics  *metrics.Metrics
 	store    *store.Store
 	pipeline *pipeline.Pipeline
 	bot      *slackbot.Bot
@@ -93,8 +95,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	if base == "" && loopback(a.inside.Addr()) {
 		base = "http://" + a.inside.Addr().String() // right for the person at this machine
 	}
+	a.metrics = metrics.New(sources(st, targets(cfg)))
 	a.web, err = web.New(web.Options{
-		Store: st, Alerts: alerts(st), Key: key, URL: base, Logger: log,
+		Store: st, Alerts: alerts(st), Metrics: a.metrics.Handler(), Key: key, URL: base, Logger: log,
 		Verify: func(ctx context.Context, id, by string) (incident.Receipt, error) { return a.verify(ctx, id, by) },
 	})
 	if err != nil {
@@ -102,6 +105,7 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	}
 	a.bot, err = slackbot.New(slackbot.Options{
 		Token: cfg.Slack.Token.Reveal(), Channel: cfg.Slack.Channel, Channels: cfg.Slack.Channels, APIURL: cfg.Slack.APIURL, Logger: log,
+		HTTPClient: &http.Client{Transport: a.metrics.Transport("slack", slackbot.NewTransport())},
 	})
 	if err != nil {
 		return nil, err
@@ -117,12 +121,13 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 		return nil, err
 	}
 	opt := pipeline.Options{
-		Store: st, Finder: finder, Puller: puller{pull}, Teller: teller{a.bot, st}, Policy: policy(cfg), Links: a.web.Link, Logger: log,
+		Store: watchedStore{st, a.metrics}, Finder: finder, Puller: puller{pull, a.metrics}, Teller: teller{a.bot, st, a.metrics}, Policy: policy(cfg), Links: a.web.Link, Logger: log,
 	}
 	if cfg.Datadog.APIKey != "" && cfg.Datadog.AppKey != "" {
 		opt.Meter, err = datadog.New(datadog.Options{
 			Site: cfg.Datadog.Site, APIKey: cfg.Datadog.APIKey.Reveal(), AppKey: cfg.Datadog.AppKey.Reveal(),
 			Metric: cfg.Datadog.Metric, Requests: cfg.Datadog.Requests, URL: cfg.Datadog.APIURL, Logger: log,
+			Transport: a.metrics.Transport("datadog", http.DefaultTransport),
 		})
 		if err != nil {
 			return nil, err
@@ -176,7 +181,7 @@ func (a *App) Start(ctx context.Context) {
 // publicHandler is all that the world can reach: it takes alerts and shows nothing.
 func (a *App) publicHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/webhooks/datadog", a.webhook)
+	mux.Handle("/webhooks/datadog", a.metrics.Webhook(a.webhook))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	return mux
 }

@@ -26,6 +26,13 @@ const (
 	stepProof   = "proof" // of a verification: its only message
 )
 
+// Steps that others may look for in a ledger: an incident is told of for the
+// first time when StepMessage is done, and its verdict when StepDetails is.
+const (
+	StepMessage = stepRoot
+	StepDetails = stepDetails
+)
+
 // metadataEvent is the event type of the metadata on every message: how a
 // message is found again after a crash between posting and remembering it.
 const metadataEvent = "profbot_incident"

@@ -139,7 +139,7 @@ func New(opt Options) (*Bot, error) {
 		*client = *opt.HTTPClient
 	}
 	if client.Transport == nil {
-		client.Transport = transport()
+		client.Transport = NewTransport()
 	}
 	client.Transport = limited{client.Transport}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -182,9 +182,10 @@ func (l limited) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// transport gives up on a silent network long before a call's own deadline,
-// so that the error says where it got stuck.
-func transport() http.RoundTripper {
+// NewTransport returns the transport of a client of the bot's own. It gives up
+// on a silent network long before a call's own deadline, so that the error
+// says where it got stuck.
+func NewTransport() http.RoundTripper {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,

@@ -60,6 +60,8 @@ type Options struct {
 	Verify func(ctx context.Context, id, by string) (incident.Receipt, error)
 	// Key signs links; at least 32 bytes. Required.
 	Key []byte
+	// Metrics serves profbot's own metrics; nil means that there are none.
+	Metrics http.Handler
 	// URL is where people reach this handler, without a trailing slash; ""
 	// means that no links are made.
 	URL string
@@ -165,6 +167,9 @@ func (h *Handler) Internal() http.Handler {
 		fmt.Fprintln(w, "ok")
 		return nil
 	}))
+	if h.Metrics != nil {
+		mux.Handle("GET /metrics", h.Metrics)
+	}
 	// profbot's own profiles, on the listener that only trusted people reach.
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
