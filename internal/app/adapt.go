@@ -25,9 +25,9 @@ type puller struct {
 func (p puller) Pull(ctx context.Context, t incident.Target, k incident.Kind, window time.Duration) (pipeline.Pulled, error) {
 	got, err := p.c.Pull(ctx, t, k, window)
 	if k == incident.KindCPU {
-		p.m.Asked(t.Service, got.Window)
+		p.m.Asked(t.Service, got.Asked)
 	}
-	return pipeline.Pulled{Data: got.Data, Window: got.Window, Started: got.Started}, err
+	return pipeline.Pulled{Data: got.Data, Window: got.Window, Started: got.Started, Asked: got.Asked}, err
 }
 
 type teller struct {

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -29,7 +30,7 @@ func RateOf(rates map[string]float64, endpoint string) (float64, bool) {
 	}
 	for _, loose := range []bool{false, true} {
 		sum, found := 0.0, map[string]string{} // the names found, by method
-		for name, rate := range rates {
+		for _, name := range slices.Sorted(maps.Keys(rates)) { // the same sum every time
 			have := routeOf(name)
 			if want.method != "" && want.method != have.method || !want.matches(have, loose) {
 				continue
@@ -39,7 +40,7 @@ func RateOf(rates map[string]float64, endpoint string) (float64, bool) {
 				return 0, false
 			}
 			found[have.method] = tag
-			sum += rate
+			sum += rates[name]
 		}
 		if len(found) > 0 {
 			return sum, true
