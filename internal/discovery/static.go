@@ -77,21 +77,20 @@ func (s *Static) Pods(_ context.Context, service, env string) ([]incident.Target
 		return out, nil
 	}
 	if len(envs) > 0 {
-		return nil, unknownError(fmt.Sprintf("service %q has no pods in env %q; configured: %s", service, env, list(envs)))
+		return nil, Unknown("service %q has no pods in env %q; configured: %s", service, env, Names(envs))
 	}
 	if len(services) == 0 {
-		return nil, unknownError(fmt.Sprintf("service %q is not configured: no services are configured", service))
+		return nil, Unknown("service %q is not configured: no services are configured", service)
 	}
-	return nil, unknownError(fmt.Sprintf("service %q is not configured; configured: %s", service, list(services)))
+	return nil, Unknown("service %q is not configured; configured: %s", service, Names(services))
 }
 
-// unknownError is an [incident.ErrUnknownService] in words of its own.
-type unknownError string
-
-func (e unknownError) Error() string   { return string(e) }
-func (e unknownError) Is(t error) bool { return t == incident.ErrUnknownService }
-
-func list(names []string) string {
+// Services lists the services that have pods, by name.
+func (s *Static) Services(context.Context) ([]string, error) {
+	var names []string
+	for _, t := range s.targets {
+		names = append(names, t.Service)
+	}
 	slices.Sort(names)
-	return strings.Join(slices.Compact(names), ", ")
+	return slices.Compact(names), nil
 }

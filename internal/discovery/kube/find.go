@@ -1,0 +1,162 @@
+package kube
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/profbot/profbot/internal/discovery"
+	"github.com/profbot/profbot/internal/incident"
+)
+
+// Pods lists the running pods of a service that may be profiled: the ready
+// ones first, then by name. A hot pod often fails its readiness, so one that is
+// not ready is a target all the same, and its Found says so; one that is being
+// terminated is none. An empty env asks for all, and a pod without env is in
+// every one.
+//
+// The error for an unknown service or env is an [incident.ErrUnknownService]
+// and names those that are known, or says why its pods are no targets. While
+// the cluster does not answer, what is known is what counts, and Found says how
+// old it is; before the first list it is another error.
+func (f *Finder) Pods(_ context.Context, service, env string) ([]incident.Target, error) {
+	now := time.Now()
+	records := f.pods.of(service)
+	if service == "" {
+		records = nil
+	}
+	var out []incident.Target
+	var envs []string
+	for _, r := range records {
+		if !r.target() {
+			continue
+		}
+		if env != "" && r.env != "" && r.env != env {
+			envs = append(envs, r.env)
+			continue
+		}
+		out = append(out, f.target(r, now))
+	}
+	if len(out) > 0 {
+		slices.SortStableFunc(out, func(a, b incident.Target) int {
+			return cmp.Compare(strings.Count(a.Found, notReady), strings.Count(b.Found, notReady))
+		})
+		return out, nil
+	}
+	for _, s := range f.scopes {
+		if listed, _ := s.age(now); !listed {
+			return nil, fmt.Errorf("service %q: %w", service, s.trouble(now))
+		}
+	}
+	old := ""
+	if err := f.Ready(); err != nil {
+		old = " (" + err.Error() + ")"
+	}
+	if len(envs) > 0 {
+		return nil, discovery.Unknown("service %q has no pods in env %q; in the cluster: %s%s", service, env, discovery.Names(envs), old)
+	}
+	if len(records) > 0 {
+		return nil, discovery.Unknown("service %q has pods in the cluster, and none may be profiled: %s%s", service, whyNot(records), old)
+	}
+	names, _ := f.Services(nil) // fails only before the first list
+	if len(names) == 0 {
+		return nil, discovery.Unknown("service %q is not in the cluster, and no pod there may be profiled%s", service, old)
+	}
+	return nil, discovery.Unknown("service %q is not in the cluster; there are: %s%s", service, discovery.Names(names), old)
+}
+
+// Services lists the services with pods that may be profiled, by name.
+func (f *Finder) Services(context.Context) ([]string, error) {
+	var names []string
+	for _, r := range f.pods.of("") {
+		if r.target() {
+			names = append(names, r.service)
+		}
+	}
+	slices.Sort(names)
+	if len(names) == 0 {
+		for _, s := range f.scopes {
+			if listed, _ := s.age(time.Now()); !listed {
+				return nil, s.trouble(time.Now())
+			}
+		}
+	}
+	return slices.Compact(names), nil
+}
+
+// Remark is something that a pod says of itself and that cannot be meant.
+type Remark struct {
+	Service, Namespace, Pod string
+	Words                   string
+}
+
+// Remarks are about the running pods of a service, or with "" of all, by pod.
+func (f *Finder) Remarks(service string) []Remark {
+	var out []Remark
+	for _, r := range f.pods.of(service) {
+		for _, words := range r.remarks {
+			if !r.ending {
+				out = append(out, Remark{Service: r.service, Namespace: r.Namespace, Pod: r.Name, Words: words})
+			}
+		}
+	}
+	return out
+}
+
+// whyNot says of pods that are no targets what is the matter with the first.
+func whyNot(records []*record) string {
+	for _, r := range records {
+		if len(r.remarks) > 0 {
+			return fmt.Sprintf("pod %q: %s", r.Name, r.remarks[0])
+		}
+	}
+	if slices.ContainsFunc(records, func(r *record) bool { return r.found != "" }) {
+		return "they are being terminated, or have no address yet"
+	}
+	return `their owners have not opted in with the annotation profbot.io/scrape: "true" or another profiler's, or have opted out`
+}
+
+// target tells whether the pod may be profiled now.
+func (r *record) target() bool {
+	_, ok := r.address()
+	return r.found != "" && !r.ending && ok
+}
+
+// address is where the pod is. The API server checks the form; a pod that
+// could make profbot talk to everybody would be no pod.
+func (r *record) address() (netip.Addr, bool) {
+	a, err := netip.ParseAddr(r.ip)
+	return a, err == nil && a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast()
+}
+
+const notReady = ", not ready"
+
+func (f *Finder) target(r *record, now time.Time) incident.Target {
+	set := f.opt.Settings(r.service, r.env)
+	at, _ := r.address()
+	path := strings.TrimRight(cmp.Or(r.path, set.Path, "/debug/pprof"), "/")
+	t := incident.Target{
+		Service: r.service, Env: r.env, Version: r.version,
+		Namespace: r.Namespace, Pod: r.Name, UID: string(r.UID), Node: r.node, Via: f.opt.Reach,
+		URL:           r.scheme + "://" + net.JoinHostPort(at.String(), strconv.Itoa(r.port)) + path,
+		Authorization: set.Authorization, TLS: set.TLS,
+		Refuses: slices.Clone(r.refuses), Found: r.found,
+	}
+	if !r.ready {
+		t.Found += notReady
+	}
+	for _, s := range f.scopes {
+		if s.namespace == "" || s.namespace == r.Namespace {
+			if _, age := s.age(now); age > 0 {
+				t.Found += fmt.Sprintf(", as of %s ago: the cluster does not answer", age.Round(time.Second))
+			}
+		}
+	}
+	return t
+}

@@ -1,0 +1,240 @@
+package kube
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	wire "k8s.io/apimachinery/pkg/util/portforward"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/websocket"
+	"k8s.io/klog/v2"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
+
+	"github.com/profbot/profbot/internal/incident"
+)
+
+const (
+	forwardTimeout = 10 * time.Second // for the API server and the node to open the way
+	pingPeriod     = 10 * time.Second // keeps balancers between from closing a way on which a profile is awaited
+)
+
+// PortForward is the way to a pod through its portforward subresource: the
+// node connects to the port inside the pod, so that pprof may listen on
+// localhost alone. Every request has a connection of its own, which ends with
+// its answer or with its context.
+func (f *Finder) PortForward(t incident.Target) (http.RoundTripper, error) {
+	if t.UID == "" {
+		return nil, &Error{What: incident.OutcomeUnreachable, Words: "the target is no pod of the cluster"}
+	}
+	var config *tls.Config
+	if f.opt.TLS != nil && strings.HasPrefix(t.URL, "https:") {
+		var err error
+		if config, err = f.opt.TLS(t); err != nil {
+			return nil, err
+		}
+	}
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			_, port, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			return f.dial(ctx, t, port)
+		},
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    3 * time.Second,
+		DisableKeepAlives:      true,
+		DisableCompression:     true, // profiles are compressed already
+		MaxResponseHeaderBytes: 64 << 10,
+	}, nil
+}
+
+// dial opens a connection to a port of a pod. Errors are of type [*Error].
+func (f *Finder) dial(ctx context.Context, t incident.Target, port string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, forwardTimeout, fmt.Errorf("no way to the pod within %s", forwardTimeout))
+	defer cancel()
+	to := f.client.Post().Namespace(t.Namespace).Resource("pods").Name(t.Pod).SubResource("portforward").URL()
+	streams, err := f.streams(ctx, to)
+	if err != nil {
+		return nil, f.forwardWords(timedOut(ctx, err), t)
+	}
+	// Opening streams takes no context.
+	opening := context.AfterFunc(ctx, func() { streams.Close() })
+	c, err := newForwarded(streams, port)
+	if !opening() || err != nil {
+		streams.Close()
+		return nil, f.forwardWords(timedOut(ctx, cmpErr(err)), t)
+	}
+	return c, nil
+}
+
+// cmpErr stands in for an error that came too late to be one.
+func cmpErr(err error) error {
+	if err == nil {
+		return errors.New("the way was closed while it was opened")
+	}
+	return err
+}
+
+func (f *Finder) forwardWords(err error, t incident.Target) error {
+	if apierrors.IsNotFound(err) {
+		return &Error{What: incident.OutcomeGone, Words: "the pod does not exist any more", err: err}
+	}
+	verb := "create"
+	if _, ok := errors.AsType[*httpstream.UpgradeFailureError](err); ok {
+		verb = "get, create" // a websocket, which is opened with GET
+	}
+	return inWords(err, access{verb: verb, subresource: "portforward", namespace: t.Namespace})
+}
+
+// streams upgrades a request to a connection of many streams. SPDY needs one
+// permission (create); where something between does not let it pass, the same
+// goes through a websocket, which needs get too. kubectl, which people hold by
+// hand, tries them the other way round.
+func (f *Finder) streams(ctx context.Context, to *url.URL) (httpstream.Connection, error) {
+	config := rest.CopyConfig(f.config)
+	config.NextProtos = []string{"http/1.1"} // HTTP/2 has no such upgrade
+	conn, err := upgrade(ctx, config, to)
+	if err == nil {
+		return spdy.NewClientConnectionWithPings(conn, pingPeriod)
+	}
+	if status, ok := errors.AsType[*apierrors.StatusError](err); ctx.Err() != nil || ok && status.ErrStatus.Code != http.StatusBadRequest {
+		return nil, err
+	}
+	through, holder, werr := websocket.RoundTripperFor(config)
+	if werr != nil {
+		return nil, err
+	}
+	req, werr := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), nil)
+	if werr != nil {
+		return nil, err
+	}
+	socket, werr := websocket.Negotiate(through, holder, req, wire.WebsocketsSPDYTunnelingPortForwardV1)
+	if werr != nil {
+		if apierrors.IsForbidden(werr) || apierrors.IsNotFound(werr) {
+			return nil, werr
+		}
+		return nil, err
+	}
+	return spdy.NewClientConnectionWithPings(portforward.NewTunnelingConnectionWithLogger(klog.FromContext(ctx), socket), pingPeriod)
+}
+
+// upgrade asks for SPDY. The connection lives on when ctx ends.
+func upgrade(ctx context.Context, config *rest.Config, to *url.URL) (net.Conn, error) {
+	through, err := rest.TransportFor(config)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set(httpstream.HeaderConnection, httpstream.HeaderUpgrade)
+	req.Header.Set(httpstream.HeaderUpgrade, spdy.HeaderSpdy31)
+	req.Header.Set(httpstream.HeaderProtocolVersion, wire.PortForwardV1Name)
+	resp, err := through.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if body, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols && strings.EqualFold(resp.Header.Get(httpstream.HeaderUpgrade), spdy.HeaderSpdy31) {
+		return upgraded{body}, nil
+	}
+	defer resp.Body.Close()
+	begin, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus))
+	if err != nil {
+		return nil, err
+	}
+	var status metav1.Status
+	if json.Unmarshal(begin, &status) == nil && status.Kind == "Status" {
+		status.Code = int32(resp.StatusCode)
+		return nil, &apierrors.StatusError{ErrStatus: status}
+	}
+	return nil, fmt.Errorf("in place of a port-forward it gives HTTP %d: %s", resp.StatusCode, clean(string(begin)))
+}
+
+// upgraded is the connection beneath an upgraded request.
+type upgraded struct{ io.ReadWriteCloser }
+
+func (upgraded) LocalAddr() net.Addr              { return address("profbot") }
+func (upgraded) RemoteAddr() net.Addr             { return address("API server") }
+func (upgraded) SetDeadline(time.Time) error      { return errNoDeadline }
+func (upgraded) SetReadDeadline(time.Time) error  { return errNoDeadline }
+func (upgraded) SetWriteDeadline(time.Time) error { return errNoDeadline }
+
+var errNoDeadline = errors.New("connections through the API server have no deadlines: they end when they are closed")
+
+type address string
+
+func (address) Network() string  { return "portforward" }
+func (a address) String() string { return string(a) }
+
+// forwarded is a connection to a port inside a pod.
+type forwarded struct {
+	httpstream.Stream // data
+	upgraded          // for addresses and deadlines alone
+
+	streams httpstream.Connection
+	// trouble gets what the node says on the error stream, "" for nothing, once
+	// that stream ends, which it does at the latest when streams is closed.
+	trouble chan string
+	port    string
+}
+
+func newForwarded(streams httpstream.Connection, port string) (*forwarded, error) {
+	h := http.Header{}
+	h.Set(corev1.PortHeader, port)
+	h.Set(corev1.PortForwardRequestIDHeader, "0")
+	h.Set(corev1.StreamType, corev1.StreamTypeError)
+	complaints, err := streams.CreateStream(h)
+	if err != nil {
+		return nil, err
+	}
+	complaints.Close() // nothing is ever sent on it
+	h.Set(corev1.StreamType, corev1.StreamTypeData)
+	data, err := streams.CreateStream(h)
+	if err != nil {
+		return nil, err
+	}
+	c := &forwarded{Stream: data, streams: streams, trouble: make(chan string, 1), port: port}
+	go func() { // ends with the error stream
+		said, _ := io.ReadAll(io.LimitReader(complaints, maxStatus)) // best effort: a broken stream says nothing
+		c.trouble <- string(said)
+	}()
+	return c, nil
+}
+
+// Read prefers what the node says to the bare end of the stream.
+func (c *forwarded) Read(p []byte) (int, error) {
+	n, err := c.Stream.Read(p)
+	if n > 0 || err == nil {
+		return n, err
+	}
+	select {
+	case said := <-c.trouble:
+		if c.trouble <- ""; said != "" {
+			return 0, &Error{What: incident.OutcomeUnreachable, Words: fmt.Sprintf("the pod does not answer at port %s of its localhost: %s", c.port, clean(said)), retry: true}
+		}
+	case <-time.After(time.Second):
+	}
+	return 0, err
+}
+
+// Write and Close choose between the two that are embedded.
+func (c *forwarded) Write(p []byte) (int, error) { return c.Stream.Write(p) }
+
+// Close ends the streams and the connection that carries them.
+func (c *forwarded) Close() error { return c.streams.Close() }
