@@ -1,0 +1,3 @@
+module github.com/profbot/profbot/pkg/pprofserve
+
+go 1.26.0
