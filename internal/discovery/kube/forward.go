@@ -68,35 +68,26 @@ func (f *Finder) dial(ctx context.Context, t incident.Target, port string) (net.
 	ctx, cancel := context.WithTimeoutCause(ctx, forwardTimeout, fmt.Errorf("no way to the pod within %s", forwardTimeout))
 	defer cancel()
 	to := f.client.Post().Namespace(t.Namespace).Resource("pods").Name(t.Pod).SubResource("portforward").URL()
-	streams, err := f.streams(ctx, to)
+	streams, verb, err := f.streams(ctx, to)
 	if err != nil {
-		return nil, f.forwardWords(timedOut(ctx, err), t)
+		return nil, forwardWords(timedOut(ctx, err), verb, t)
 	}
 	// Opening streams takes no context.
 	opening := context.AfterFunc(ctx, func() { streams.Close() })
 	c, err := newForwarded(streams, port)
-	if !opening() || err != nil {
+	if !opening() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		streams.Close()
-		return nil, f.forwardWords(timedOut(ctx, cmpErr(err)), t)
+		return nil, forwardWords(timedOut(ctx, err), verb, t)
 	}
 	return c, nil
 }
 
-// cmpErr stands in for an error that came too late to be one.
-func cmpErr(err error) error {
-	if err == nil {
-		return errors.New("the way was closed while it was opened")
-	}
-	return err
-}
-
-func (f *Finder) forwardWords(err error, t incident.Target) error {
+func forwardWords(err error, verb string, t incident.Target) error {
 	if apierrors.IsNotFound(err) {
 		return &Error{What: incident.OutcomeGone, Words: "the pod does not exist any more", err: err}
-	}
-	verb := "create"
-	if _, ok := errors.AsType[*httpstream.UpgradeFailureError](err); ok {
-		verb = "get, create" // a websocket, which is opened with GET
 	}
 	return inWords(err, access{verb: verb, subresource: "portforward", namespace: t.Namespace})
 }
@@ -105,32 +96,47 @@ func (f *Finder) forwardWords(err error, t incident.Target) error {
 // permission (create); where something between does not let it pass, the same
 // goes through a websocket, which needs get too. kubectl, which people hold by
 // hand, tries them the other way round.
-func (f *Finder) streams(ctx context.Context, to *url.URL) (httpstream.Connection, error) {
+//
+// verb is what RBAC has to permit for what failed.
+func (f *Finder) streams(ctx context.Context, to *url.URL) (streams httpstream.Connection, verb string, err error) {
 	config := rest.CopyConfig(f.config)
 	config.NextProtos = []string{"http/1.1"} // HTTP/2 has no such upgrade
 	conn, err := upgrade(ctx, config, to)
-	if err == nil {
-		return spdy.NewClientConnectionWithPings(conn, pingPeriod)
-	}
-	if status, ok := errors.AsType[*apierrors.StatusError](err); ctx.Err() != nil || ok && status.ErrStatus.Code != http.StatusBadRequest {
-		return nil, err
-	}
-	through, holder, werr := websocket.RoundTripperFor(config)
-	if werr != nil {
-		return nil, err
-	}
-	req, werr := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), nil)
-	if werr != nil {
-		return nil, err
-	}
-	socket, werr := websocket.Negotiate(through, holder, req, wire.WebsocketsSPDYTunnelingPortForwardV1)
-	if werr != nil {
-		if apierrors.IsForbidden(werr) || apierrors.IsNotFound(werr) {
-			return nil, werr
+	if err != nil {
+		status, ours := errors.AsType[*apierrors.StatusError](err)
+		if ctx.Err() != nil || ours && status.ErrStatus.Code != http.StatusBadRequest {
+			return nil, "create", err
 		}
+		var second error
+		if conn, second = socket(ctx, config, to); second != nil {
+			if _, ours := errors.AsType[*apierrors.StatusError](second); ours {
+				return nil, "get, create", second
+			}
+			return nil, "create", err
+		}
+	}
+	streams, err = spdy.NewClientConnectionWithPings(conn, pingPeriod)
+	return streams, "create", err
+}
+
+// socket opens a websocket in which SPDY is spoken. It lives on when ctx ends.
+func socket(ctx context.Context, config *rest.Config, to *url.URL) (net.Conn, error) {
+	through, holder, err := websocket.RoundTripperFor(config)
+	if err != nil {
 		return nil, err
 	}
-	return spdy.NewClientConnectionWithPings(portforward.NewTunnelingConnectionWithLogger(klog.FromContext(ctx), socket), pingPeriod)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := websocket.Negotiate(through, holder, req, wire.WebsocketsSPDYTunnelingPortForwardV1)
+	if failed, ok := errors.AsType[*httpstream.UpgradeFailureError](err); ok {
+		err = failed.Cause
+	}
+	if err != nil {
+		return nil, err
+	}
+	return portforward.NewTunnelingConnectionWithLogger(klog.FromContext(ctx), conn), nil
 }
 
 // upgrade asks for SPDY. The connection lives on when ctx ends.

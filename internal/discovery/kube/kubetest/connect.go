@@ -43,9 +43,7 @@ func (s *Server) proxy(w http.ResponseWriter, r *http.Request, q request) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true
 	transport.DisableCompression = true
-	if transport.TLSClientConfig == nil {
-		transport.TLSClientConfig = insecure()
-	}
+	transport.TLSClientConfig = insecure()
 	(&httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL = &url.URL{Scheme: scheme, Host: net.JoinHostPort(ip.String(), port), Path: "/" + q.rest, RawQuery: r.URL.RawQuery}
