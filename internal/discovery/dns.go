@@ -12,9 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/profbot/profbot/internal/incident"
 )
@@ -205,27 +204,23 @@ func (d *DNS) lookup(ctx context.Context, n *name) ([]incident.Target, error) {
 		return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Port, b.Port))
 	})
 	records = records[:min(len(records), d.opt.Max)]
-	found := make([]netip.Addr, len(records))
+	found := make([][]netip.Addr, len(records))
 	failed := make([]error, len(records))
-	var group errgroup.Group
-	group.SetLimit(8) // as many questions at once as a name server takes without noticing
+	var wg sync.WaitGroup
+	places := make(chan struct{}, 8) // as many questions at once as a name server takes without noticing
 	for i, r := range records {
-		group.Go(func() error {
-			addresses, err := d.addresses(ctx, r.Target)
-			if err != nil {
-				failed[i] = err
-				return nil
-			}
-			found[i] = addresses[0]
-			return nil
+		places <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-places }()
+			found[i], failed[i] = d.addresses(ctx, r.Target)
 		})
 	}
-	_ = group.Wait() // each error is beside its record
+	wg.Wait()
 	var out []incident.Target
 	for i, r := range records {
-		if found[i].IsValid() {
+		if len(found[i]) > 0 {
 			pod, _, _ := strings.Cut(r.Target, ".")
-			t := n.target(pod, found[i], strconv.Itoa(int(r.Port)))
+			t := n.target(pod, found[i][0], strconv.Itoa(int(r.Port)))
 			if !slices.ContainsFunc(out, func(o incident.Target) bool { return o.URL == t.URL }) {
 				out = append(out, t)
 			}

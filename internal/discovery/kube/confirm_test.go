@@ -85,7 +85,7 @@ func TestConfirm(t *testing.T) {
 			change: func(s *kubetest.Server, _ *corev1.Pod) {
 				s.Before(func(w http.ResponseWriter, _ *http.Request) bool {
 					w.Header().Set("Content-Type", "application/json")
-					w.WriteHeader(403)
+					w.WriteHeader(http.StatusForbidden)
 					w.Write([]byte(`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","message":"pods is forbidden","details":{"kind":"pods"},"code":403}`))
 					return true
 				})

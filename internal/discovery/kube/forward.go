@@ -3,7 +3,6 @@ package kube
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	wire "k8s.io/apimachinery/pkg/util/portforward"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
@@ -73,13 +71,13 @@ func (f *Finder) dial(ctx context.Context, t incident.Target, port string) (net.
 		return nil, forwardWords(timedOut(ctx, err), verb, t)
 	}
 	// Opening streams takes no context.
-	opening := context.AfterFunc(ctx, func() { streams.Close() })
+	opening := context.AfterFunc(ctx, func() { _ = streams.Close() })
 	c, err := newForwarded(streams, port)
 	if !opening() && err == nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		streams.Close()
+		_ = streams.Close()
 		return nil, forwardWords(timedOut(ctx, err), verb, t)
 	}
 	return c, nil
@@ -164,8 +162,7 @@ func upgrade(ctx context.Context, config *rest.Config, to *url.URL) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	var status metav1.Status
-	if json.Unmarshal(begin, &status) == nil && status.Kind == "Status" {
+	if status, ok := statusIn(begin); ok {
 		status.Code = int32(resp.StatusCode)
 		return nil, &apierrors.StatusError{ErrStatus: status}
 	}
@@ -209,7 +206,7 @@ func newForwarded(streams httpstream.Connection, port string) (*forwarded, error
 	if err != nil {
 		return nil, err
 	}
-	complaints.Close() // nothing is ever sent on it
+	_ = complaints.Close() // nothing is ever sent on it
 	h.Set(corev1.StreamType, corev1.StreamTypeData)
 	data, err := streams.CreateStream(h)
 	if err != nil {

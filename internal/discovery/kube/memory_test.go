@@ -29,7 +29,7 @@ func grown(i int) *corev1.Pod {
 		"profiles.grafana.com/cpu.scrape": "true", "profiles.grafana.com/cpu.port": "6060", "checksum/config": strings.Repeat("c", 64),
 	})
 	p.Labels["tags.datadoghq.com/env"], p.Labels["tags.datadoghq.com/version"], p.Labels["pod-template-hash"] = "prod", "2026.11.25", "6d4cf56db6"
-	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:status":"` + strings.Repeat("x", 4000) + `"}`)}}}
+	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: metav1.NewFieldsV1(`{"f:status":"` + strings.Repeat("x", 4000) + `"}`)}}
 	c := &p.Spec.Containers[0]
 	for j := range 40 {
 		c.Env = append(c.Env, corev1.EnvVar{Name: fmt.Sprintf("VARIABLE_%02d", j), Value: strings.Repeat("v", 60)})

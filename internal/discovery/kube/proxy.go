@@ -3,7 +3,6 @@ package kube
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/profbot/profbot/internal/incident"
@@ -96,8 +94,8 @@ func (p *proxy) tellApart(resp *http.Response) (*http.Response, error) {
 		resp.Body.Close()
 		return nil, p.failed(resp.Request.Context(), err)
 	}
-	var status metav1.Status
-	if json.Unmarshal(begin, &status) != nil || !ours(status) {
+	status, ok := statusIn(begin)
+	if !ok || !ours(status) {
 		resp.Body = readCloser{io.MultiReader(bytes.NewReader(begin), resp.Body), resp.Body}
 		return resp, nil
 	}

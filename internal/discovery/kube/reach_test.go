@@ -300,7 +300,7 @@ func TestNoWay(t *testing.T) {
 				change: func(_ *testing.T, s *kubetest.Server, _ *incident.Target) {
 					s.Before(func(w http.ResponseWriter, r *http.Request) bool {
 						w.Header().Set("Content-Type", "application/json")
-						w.WriteHeader(500)
+						w.WriteHeader(http.StatusInternalServerError)
 						fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"etcdserver: no leader","code":500}`)
 						return true
 					})
