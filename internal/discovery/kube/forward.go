@@ -97,16 +97,14 @@ func forwardWords(err error, verb string, t incident.Target) error {
 //
 // verb is what RBAC has to permit for what failed.
 func (f *Finder) streams(ctx context.Context, to *url.URL) (streams httpstream.Connection, verb string, err error) {
-	config := rest.CopyConfig(f.config)
-	config.NextProtos = []string{"http/1.1"} // HTTP/2 has no such upgrade
-	conn, err := upgrade(ctx, config, to)
+	conn, err := f.upgrade(ctx, to)
 	if err != nil {
 		status, ours := errors.AsType[*apierrors.StatusError](err)
 		if ctx.Err() != nil || ours && status.ErrStatus.Code != http.StatusBadRequest {
 			return nil, "create", err
 		}
 		var second error
-		if conn, second = socket(ctx, config, to); second != nil {
+		if conn, second = socket(ctx, f.config, to); second != nil {
 			if _, ours := errors.AsType[*apierrors.StatusError](second); ours {
 				return nil, "get, create", second
 			}
@@ -138,11 +136,7 @@ func socket(ctx context.Context, config *rest.Config, to *url.URL) (net.Conn, er
 }
 
 // upgrade asks for SPDY. The connection lives on when ctx ends.
-func upgrade(ctx context.Context, config *rest.Config, to *url.URL) (net.Conn, error) {
-	through, err := rest.TransportFor(config)
-	if err != nil {
-		return nil, err
-	}
+func (f *Finder) upgrade(ctx context.Context, to *url.URL) (net.Conn, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), nil)
 	if err != nil {
 		return nil, err
@@ -150,7 +144,7 @@ func upgrade(ctx context.Context, config *rest.Config, to *url.URL) (net.Conn, e
 	req.Header.Set(httpstream.HeaderConnection, httpstream.HeaderUpgrade)
 	req.Header.Set(httpstream.HeaderUpgrade, spdy.HeaderSpdy31)
 	req.Header.Set(httpstream.HeaderProtocolVersion, wire.PortForwardV1Name)
-	resp, err := through.RoundTrip(req)
+	resp, err := f.upgrading.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/profbot/profbot/internal/discovery/kube"
 	"github.com/profbot/profbot/internal/discovery/kube/kubetest"
@@ -439,6 +440,76 @@ func TestWithoutSPDY(t *testing.T) {
 			t.Errorf("%d, %v", status, err)
 		}
 		until(t, "ways closed", func() bool { return s.Forwards() == 0 })
+	}
+}
+
+// TestTerminatedWhileProfiled: the pull fails in bounded time, and the pod is
+// not asked again.
+func TestTerminatedWhileProfiled(t *testing.T) {
+	direct := func(*kube.Finder, incident.Target) (http.RoundTripper, error) {
+		return &http.Transport{DisableKeepAlives: true}, nil
+	}
+	for _, via := range []incident.Via{incident.ViaDirect, incident.ViaProxy, incident.ViaPortForward} {
+		t.Run("via "+string(via), func(t *testing.T) {
+			s := kubetest.New(t, kubetest.Options{})
+			x := listen(t, "127.9.0.7", false)
+			p := s.Put(x.pod("live-0"))
+			f := started(t, s, kube.Options{Reach: via})
+			tt := only(t, f)
+			if err := f.Confirm(t.Context(), tt); err != nil {
+				t.Fatal(err)
+			}
+			way := ways[via]
+			if way == nil {
+				way = direct
+			}
+			through, err := way(f, tt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() { // ends when the request has arrived
+				until(t, "asked", func() bool { return len(x.requests()) == 1 })
+				p.DeletionTimestamp = &metav1.Time{Time: time.Now()}
+				s.Put(p)
+				x.CloseClientConnections()
+			}()
+			if status, _, err := ask(t, through, tt.URL+"/profile?seconds=30"); err == nil {
+				t.Errorf("status %d of a pod that is gone", status)
+			}
+			fail, ok := errors.AsType[*kube.Error](f.Confirm(t.Context(), tt))
+			if !ok || fail.What != incident.OutcomeGone {
+				t.Errorf("confirmed: %v", fail)
+			}
+			until(t, "not listed", func() bool { return len(urls(t, f, "live-api")) == 0 })
+			until(t, "ways closed", func() bool { return s.Forwards() == 0 })
+		})
+	}
+}
+
+// TestAddressChangesHands: the address of a pod that went away is another's
+// within moments; that one is never asked.
+func TestAddressChangesHands(t *testing.T) {
+	s := kubetest.New(t, kubetest.Options{})
+	a, b := listen(t, "127.9.1.1", false), listen(t, "127.9.1.2", false)
+	s.Put(a.pod("live-0"))
+	f := started(t, s, kube.Options{})
+	old := only(t, f)
+	f.Stop() // the watch lags behind
+	moved := b.pod("live-0")
+	s.Put(moved)
+	other := a.pod("gift-0")
+	other.Labels["tags.datadoghq.com/service"] = "gift-api"
+	s.Put(other)
+	if again := only(t, f); again.URL != old.URL {
+		t.Fatal("the cache should know the old address still")
+	}
+	fail, ok := errors.AsType[*kube.Error](f.Confirm(t.Context(), old))
+	if !ok || fail.What != incident.OutcomeMoved || fail.Retryable() {
+		t.Errorf("%v", fail)
+	}
+	fresh := started(t, s, kube.Options{})
+	if tt := only(t, fresh); tt.URL == old.URL || tt.UID != old.UID || fresh.Confirm(t.Context(), tt) != nil {
+		t.Errorf("%+v", tt)
 	}
 }
 
