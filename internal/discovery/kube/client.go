@@ -62,3 +62,19 @@ func restConfig(file, context string) (*rest.Config, error) {
 	config.QPS, config.Burst = 50, 200
 	return config, nil
 }
+
+// connect makes the clients. Each is made once, since client-go does not share
+// the connections of every configuration.
+func (f *Finder) connect() (err error) {
+	if f.client, err = rest.RESTClientFor(f.config); err != nil {
+		return err
+	}
+	config := rest.CopyConfig(f.config)
+	config.DisableCompression = true // profiles are compressed already
+	if f.through, err = rest.TransportFor(config); err != nil {
+		return err
+	}
+	config.NextProtos = []string{"http/1.1"}
+	f.upgrading, err = rest.TransportFor(config)
+	return err
+}

@@ -64,22 +64,17 @@ func (f *Finder) Pods(_ context.Context, service, env string) ([]incident.Target
 	if len(records) > 0 {
 		return nil, discovery.Unknown("service %q has pods in the cluster, and none may be profiled: %s%s", service, whyNot(records), old)
 	}
-	names, _ := f.Services(nil) // fails only before the first list
+	names := f.services()
 	if len(names) == 0 {
 		return nil, discovery.Unknown("service %q is not in the cluster, and no pod there may be profiled%s", service, old)
 	}
 	return nil, discovery.Unknown("service %q is not in the cluster; there are: %s%s", service, discovery.Names(names), old)
 }
 
-// Services lists the services with pods that may be profiled, by name.
+// Services lists the services with pods that may be profiled, by name. It
+// fails when there are none and not all was listed yet.
 func (f *Finder) Services(context.Context) ([]string, error) {
-	var names []string
-	for _, r := range f.pods.of("") {
-		if r.target() {
-			names = append(names, r.service)
-		}
-	}
-	slices.Sort(names)
+	names := f.services()
 	if len(names) == 0 {
 		for _, s := range f.scopes {
 			if listed, _ := s.age(time.Now()); !listed {
@@ -87,7 +82,18 @@ func (f *Finder) Services(context.Context) ([]string, error) {
 			}
 		}
 	}
-	return slices.Compact(names), nil
+	return names, nil
+}
+
+func (f *Finder) services() []string {
+	var names []string
+	for _, r := range f.pods.of("") {
+		if r.target() {
+			names = append(names, r.service)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Remark is something that a pod says of itself and that cannot be meant.

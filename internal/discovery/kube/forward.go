@@ -3,7 +3,6 @@ package kube
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	wire "k8s.io/apimachinery/pkg/util/portforward"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
@@ -68,35 +66,26 @@ func (f *Finder) dial(ctx context.Context, t incident.Target, port string) (net.
 	ctx, cancel := context.WithTimeoutCause(ctx, forwardTimeout, fmt.Errorf("no way to the pod within %s", forwardTimeout))
 	defer cancel()
 	to := f.client.Post().Namespace(t.Namespace).Resource("pods").Name(t.Pod).SubResource("portforward").URL()
-	streams, err := f.streams(ctx, to)
+	streams, verb, err := f.streams(ctx, to)
 	if err != nil {
-		return nil, f.forwardWords(timedOut(ctx, err), t)
+		return nil, forwardWords(timedOut(ctx, err), verb, t)
 	}
 	// Opening streams takes no context.
-	opening := context.AfterFunc(ctx, func() { streams.Close() })
+	opening := context.AfterFunc(ctx, func() { _ = streams.Close() })
 	c, err := newForwarded(streams, port)
-	if !opening() || err != nil {
-		streams.Close()
-		return nil, f.forwardWords(timedOut(ctx, cmpErr(err)), t)
+	if !opening() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = streams.Close()
+		return nil, forwardWords(timedOut(ctx, err), verb, t)
 	}
 	return c, nil
 }
 
-// cmpErr stands in for an error that came too late to be one.
-func cmpErr(err error) error {
-	if err == nil {
-		return errors.New("the way was closed while it was opened")
-	}
-	return err
-}
-
-func (f *Finder) forwardWords(err error, t incident.Target) error {
+func forwardWords(err error, verb string, t incident.Target) error {
 	if apierrors.IsNotFound(err) {
 		return &Error{What: incident.OutcomeGone, Words: "the pod does not exist any more", err: err}
-	}
-	verb := "create"
-	if _, ok := errors.AsType[*httpstream.UpgradeFailureError](err); ok {
-		verb = "get, create" // a websocket, which is opened with GET
 	}
 	return inWords(err, access{verb: verb, subresource: "portforward", namespace: t.Namespace})
 }
@@ -105,40 +94,49 @@ func (f *Finder) forwardWords(err error, t incident.Target) error {
 // permission (create); where something between does not let it pass, the same
 // goes through a websocket, which needs get too. kubectl, which people hold by
 // hand, tries them the other way round.
-func (f *Finder) streams(ctx context.Context, to *url.URL) (httpstream.Connection, error) {
-	config := rest.CopyConfig(f.config)
-	config.NextProtos = []string{"http/1.1"} // HTTP/2 has no such upgrade
-	conn, err := upgrade(ctx, config, to)
-	if err == nil {
-		return spdy.NewClientConnectionWithPings(conn, pingPeriod)
-	}
-	if status, ok := errors.AsType[*apierrors.StatusError](err); ctx.Err() != nil || ok && status.ErrStatus.Code != http.StatusBadRequest {
-		return nil, err
-	}
-	through, holder, werr := websocket.RoundTripperFor(config)
-	if werr != nil {
-		return nil, err
-	}
-	req, werr := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), nil)
-	if werr != nil {
-		return nil, err
-	}
-	socket, werr := websocket.Negotiate(through, holder, req, wire.WebsocketsSPDYTunnelingPortForwardV1)
-	if werr != nil {
-		if apierrors.IsForbidden(werr) || apierrors.IsNotFound(werr) {
-			return nil, werr
+//
+// verb is what RBAC has to permit for what failed.
+func (f *Finder) streams(ctx context.Context, to *url.URL) (streams httpstream.Connection, verb string, err error) {
+	conn, err := f.upgrade(ctx, to)
+	if err != nil {
+		status, ours := errors.AsType[*apierrors.StatusError](err)
+		if ctx.Err() != nil || ours && status.ErrStatus.Code != http.StatusBadRequest {
+			return nil, "create", err
 		}
-		return nil, err
+		var second error
+		if conn, second = socket(ctx, f.config, to); second != nil {
+			if _, ours := errors.AsType[*apierrors.StatusError](second); ours {
+				return nil, "get, create", second
+			}
+			return nil, "create", err
+		}
 	}
-	return spdy.NewClientConnectionWithPings(portforward.NewTunnelingConnectionWithLogger(klog.FromContext(ctx), socket), pingPeriod)
+	streams, err = spdy.NewClientConnectionWithPings(conn, pingPeriod)
+	return streams, "create", err
 }
 
-// upgrade asks for SPDY. The connection lives on when ctx ends.
-func upgrade(ctx context.Context, config *rest.Config, to *url.URL) (net.Conn, error) {
-	through, err := rest.TransportFor(config)
+// socket opens a websocket in which SPDY is spoken. It lives on when ctx ends.
+func socket(ctx context.Context, config *rest.Config, to *url.URL) (net.Conn, error) {
+	through, holder, err := websocket.RoundTripperFor(config)
 	if err != nil {
 		return nil, err
 	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := websocket.Negotiate(through, holder, req, wire.WebsocketsSPDYTunnelingPortForwardV1)
+	if failed, ok := errors.AsType[*httpstream.UpgradeFailureError](err); ok {
+		err = failed.Cause
+	}
+	if err != nil {
+		return nil, err
+	}
+	return portforward.NewTunnelingConnectionWithLogger(klog.FromContext(ctx), conn), nil
+}
+
+// upgrade asks for SPDY. The connection lives on when ctx ends.
+func (f *Finder) upgrade(ctx context.Context, to *url.URL) (net.Conn, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), nil)
 	if err != nil {
 		return nil, err
@@ -146,7 +144,7 @@ func upgrade(ctx context.Context, config *rest.Config, to *url.URL) (net.Conn, e
 	req.Header.Set(httpstream.HeaderConnection, httpstream.HeaderUpgrade)
 	req.Header.Set(httpstream.HeaderUpgrade, spdy.HeaderSpdy31)
 	req.Header.Set(httpstream.HeaderProtocolVersion, wire.PortForwardV1Name)
-	resp, err := through.RoundTrip(req)
+	resp, err := f.upgrading.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
@@ -158,8 +156,7 @@ func upgrade(ctx context.Context, config *rest.Config, to *url.URL) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	var status metav1.Status
-	if json.Unmarshal(begin, &status) == nil && status.Kind == "Status" {
+	if status, ok := statusIn(begin); ok {
 		status.Code = int32(resp.StatusCode)
 		return nil, &apierrors.StatusError{ErrStatus: status}
 	}
@@ -203,7 +200,7 @@ func newForwarded(streams httpstream.Connection, port string) (*forwarded, error
 	if err != nil {
 		return nil, err
 	}
-	complaints.Close() // nothing is ever sent on it
+	_ = complaints.Close() // nothing is ever sent on it
 	h.Set(corev1.StreamType, corev1.StreamTypeData)
 	data, err := streams.CreateStream(h)
 	if err != nil {

@@ -3,6 +3,7 @@ package kube
 import (
 	"regexp"
 	"strings"
+	"unicode"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,35 +27,33 @@ const datadog = "tags.datadoghq.com/"
 func (r *reading) identify(p *corev1.Pod, serviceTag string) {
 	names := r.byRelevance(p)
 	unified := func(tag, variable string) string {
-		if v := p.Labels[datadog+tag]; v != "" {
-			return v
+		values := []string{p.Labels[datadog+tag]}
+		for _, c := range names {
+			values = append(values, p.Labels[datadog+c.Name+"."+tag])
 		}
 		for _, c := range names {
-			if v := p.Labels[datadog+c.Name+"."+tag]; v != "" {
-				return v
-			}
+			values = append(values, variableOf(p, c, variable))
 		}
-		for _, c := range names {
-			if v := variableOf(p, c, variable); v != "" {
-				return v
-			}
-		}
-		return ""
+		return firstName(values...)
 	}
 	r.env, r.version = unified("env", "DD_ENV"), unified("version", "DD_VERSION")
-	if r.service = unified("service", "DD_SERVICE"); r.service != "" {
-		return
+	r.service = firstName(
+		unified("service", "DD_SERVICE"), p.Annotations[own+"service"], p.Labels[serviceTag],
+		p.Annotations["profiles.grafana.com/service_name"], p.Annotations["pyroscope.io/service_name"],
+		p.Annotations["pyroscope.io/application-name"], p.Annotations["profefe.com/service"], workload(p),
+	)
+}
+
+// firstName is the first that could be a name: one line, of Datadog's 200
+// characters for a tag.
+func firstName(values ...string) string {
+	for _, v := range values {
+		v = strings.TrimSpace(v)
+		if v != "" && len(v) <= 200 && !strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return v
+		}
 	}
-	if _, r.service = first(p, own+"service"); r.service != "" {
-		return
-	}
-	if r.service = p.Labels[serviceTag]; r.service != "" {
-		return
-	}
-	_, r.service = first(p, "profiles.grafana.com/service_name", "pyroscope.io/service_name", "pyroscope.io/application-name", "profefe.com/service")
-	if r.service == "" {
-		r.service = workload(p)
-	}
+	return ""
 }
 
 // byRelevance puts the container that declares the pprof port first, then the

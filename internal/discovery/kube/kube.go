@@ -31,11 +31,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 
@@ -78,7 +80,11 @@ type Options struct {
 type Finder struct {
 	opt    Options
 	config *rest.Config // to be copied, never changed
-	client rest.Interface
+	client *rest.RESTClient
+	// through and upgrading carry requests to the API server with profbot's
+	// credentials, the second without HTTP/2, which knows no upgrades.
+	through, upgrading http.RoundTripper
+
 	pods   *cache
 	scopes []*scope // one a namespace, or one for all; never changes
 	retry  wait.Backoff
@@ -118,14 +124,13 @@ func New(opt Options) (*Finder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new kubernetes finder: %w", err)
 	}
-	client, err := rest.RESTClientFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("new kubernetes finder: %w", err)
-	}
 	f := &Finder{
-		opt: opt, config: config, client: client,
+		opt: opt, config: config,
 		pods:  newCache(rules{everyone: opt.Everyone, port: opt.Port, serviceTag: opt.ServiceTag}),
 		retry: wait.Backoff{Duration: 800 * time.Millisecond, Cap: 30 * time.Second, Steps: 6, Factor: 2, Jitter: 1},
+	}
+	if err := f.connect(); err != nil {
+		return nil, fmt.Errorf("new kubernetes finder: %w", err)
 	}
 	namespaces := slices.Compact(slices.Sorted(slices.Values(opt.Namespaces)))
 	if len(namespaces) == 0 {
@@ -172,6 +177,9 @@ func (f *Finder) Stop() {
 	}
 	f.mu.Unlock()
 	f.wg.Wait()
+	for _, t := range []http.RoundTripper{f.client.Client.Transport, f.through, f.upgrading} {
+		utilnet.CloseIdleConnectionsFor(t)
+	}
 }
 
 // Ready is nil when the pods are known and up to date. Otherwise it says in

@@ -3,9 +3,7 @@ package kube
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -13,8 +11,6 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 
 	"github.com/profbot/profbot/internal/incident"
 )
@@ -40,20 +36,13 @@ func (f *Finder) Proxy(t incident.Target) (http.RoundTripper, error) {
 			return nil, &Error{What: incident.OutcomeDenied, Words: "the service wants a certificate of profbot, which the API server's proxy does not pass on: use kubernetes.reach: pod-ip or port-forward"}
 		}
 	}
-	config := rest.CopyConfig(f.config)
-	config.DisableCompression = true // profiles are compressed already
-	through, err := rest.TransportFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("proxy of the API server: %w", err)
-	}
-	return &proxy{finder: f, target: t, through: through}, nil
+	return &proxy{finder: f, target: t}, nil
 }
 
 // proxy sends requests for a pod to the API server.
 type proxy struct {
-	finder  *Finder
-	target  incident.Target
-	through http.RoundTripper // with profbot's credentials
+	finder *Finder
+	target incident.Target
 }
 
 // RoundTrip gives the pod's answer. What the API server itself has to say in
@@ -73,7 +62,7 @@ func (p *proxy) RoundTrip(req *http.Request) (*http.Response, error) {
 	to.RawQuery = req.URL.RawQuery
 	out := req.Clone(req.Context())
 	out.URL, out.Host = to, ""
-	resp, err := p.through.RoundTrip(out)
+	resp, err := p.finder.through.RoundTrip(out)
 	if err != nil {
 		return nil, p.failed(req.Context(), err)
 	}
@@ -96,8 +85,8 @@ func (p *proxy) tellApart(resp *http.Response) (*http.Response, error) {
 		resp.Body.Close()
 		return nil, p.failed(resp.Request.Context(), err)
 	}
-	var status metav1.Status
-	if json.Unmarshal(begin, &status) != nil || !ours(status) {
+	status, ok := statusIn(begin)
+	if !ok || !ours(status) {
 		resp.Body = readCloser{io.MultiReader(bytes.NewReader(begin), resp.Body), resp.Body}
 		return resp, nil
 	}

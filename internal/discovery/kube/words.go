@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -94,13 +95,17 @@ func clean(s string) string {
 	return s
 }
 
+// statusIn reads a body as the API server's Status.
+func statusIn(body []byte) (metav1.Status, bool) {
+	var s metav1.Status
+	err := json.Unmarshal(body, &s)
+	return s, err == nil && s.Kind == "Status" && s.APIVersion == "v1"
+}
+
 // ours tells whether a Status comes from the API server that was asked, rather
 // than from a pod that is an API server too: what a role lacks, or which pod
 // does not exist, is said of pods there.
 func ours(s metav1.Status) bool {
-	if s.Kind != "Status" || s.APIVersion != "v1" {
-		return false
-	}
 	if s.Code == 403 || s.Code == 404 {
 		return s.Details != nil && s.Details.Kind == "pods"
 	}

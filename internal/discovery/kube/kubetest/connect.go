@@ -1,6 +1,7 @@
 package kubetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -43,9 +44,7 @@ func (s *Server) proxy(w http.ResponseWriter, r *http.Request, q request) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true
 	transport.DisableCompression = true
-	if transport.TLSClientConfig == nil {
-		transport.TLSClientConfig = insecure()
-	}
+	transport.TLSClientConfig = insecure()
 	(&httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL = &url.URL{Scheme: scheme, Host: net.JoinHostPort(ip.String(), port), Path: "/" + q.rest, RawQuery: r.URL.RawQuery}
@@ -66,7 +65,7 @@ func (s *Server) portforward(w http.ResponseWriter, r *http.Request, q request) 
 		s.fail(w, r, err)
 		return
 	}
-	f := &forwarder{pod: pod}
+	f := &forwarder{ctx: r.Context(), pod: pod}
 	if gws.IsWebSocketUpgrade(r) {
 		socket, err := (&gws.Upgrader{Subprotocols: []string{wire.WebsocketsSPDYTunnelingPortForwardV1}}).Upgrade(w, r, nil)
 		if err != nil {
@@ -98,7 +97,7 @@ func (s *Server) portforward(w http.ResponseWriter, r *http.Request, q request) 
 
 // until waits for the end of a connection.
 func (s *Server) until(conn httpstream.Connection) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	s.mu.Lock()
 	s.forwards++
 	s.mu.Unlock()
@@ -111,6 +110,7 @@ func (s *Server) until(conn httpstream.Connection) {
 // forwarder is the node's part: it joins the two streams of a request and
 // connects to the port.
 type forwarder struct {
+	ctx context.Context // of the request, which lasts as long as its streams
 	pod *corev1.Pod
 
 	mu       sync.Mutex // protects complain
@@ -138,21 +138,21 @@ func (f *forwarder) stream(stream httpstream.Stream, replySent <-chan struct{}) 
 		complain := f.complain
 		go func() { // ends with either side
 			<-replySent
-			defer complain.Close()
-			defer stream.Reset()
+			defer func() { _ = complain.Close() }()
+			defer func() { _ = stream.Reset() }()
 			// The localhost of a pod is its address here.
-			conn, err := net.DialTimeout("tcp", net.JoinHostPort(f.pod.Status.PodIP, strconv.Itoa(int(port))), 3*time.Second)
+			conn, err := (&net.Dialer{Timeout: 3 * time.Second}).DialContext(f.ctx, "tcp", net.JoinHostPort(f.pod.Status.PodIP, strconv.Itoa(int(port))))
 			if err != nil {
 				fmt.Fprintf(complain, "error forwarding port %d to pod %s: failed to connect to localhost:%d inside namespace: %v", port, f.pod.UID, port, err)
 				return
 			}
-			defer conn.Close()
+			defer func() { _ = conn.Close() }()
 			go func() {
-				io.Copy(conn, stream)
-				conn.(*net.TCPConn).CloseWrite()
+				_, _ = io.Copy(conn, stream) // either side may go at any time
+				_ = conn.(*net.TCPConn).CloseWrite()
 			}()
-			io.Copy(stream, conn)
-			stream.Close()
+			_, _ = io.Copy(stream, conn)
+			_ = stream.Close()
 		}()
 		return nil
 	}

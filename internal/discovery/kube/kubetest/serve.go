@@ -106,7 +106,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 			if q.namespace != "" {
 				scope = fmt.Sprintf(" in the namespace %q", q.namespace)
 			}
-			s.fail(w, r, apierrors.NewForbidden(pods, q.name, fmt.Errorf(`User "system:serviceaccount:profbot:profbot" cannot %s resource %q in API group ""%s`, verb, use.Resource, scope)))
+			s.fail(w, r, apierrors.NewForbidden(pods, q.name, fmt.Errorf(`%s "system:serviceaccount:profbot:profbot" cannot %s resource %q in API group ""%s`, "User", verb, use.Resource, scope)))
 			return
 		}
 	}
@@ -146,9 +146,16 @@ func (s *Server) get(namespace, name string) (*corev1.Pod, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.pods[namespace+"/"+name]; p != nil {
-		return p, nil // stored pods never change
+		return shallow(p), nil
 	}
 	return nil, apierrors.NewNotFound(pods, name)
+}
+
+// shallow is a copy of a stored pod, which never changes, for encoding, which
+// notes the kind in what it encodes.
+func shallow(p *corev1.Pod) *corev1.Pod {
+	c := *p
+	return &c
 }
 
 // selects tells which pods a request is about.

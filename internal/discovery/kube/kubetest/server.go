@@ -96,7 +96,7 @@ func New(t testing.TB, opt Options) *Server {
 	}
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	if opt.Address != "" {
-		l, err := net.Listen("tcp", opt.Address)
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", opt.Address)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -164,6 +164,9 @@ func (o *stream) send(f frame) bool {
 	if !strings.HasSuffix(o.info.MediaType, "json") {
 		inner = o.s.codecs.EncoderForVersion(o.info.Serializer, corev1.SchemeGroupVersion)
 	}
+	if p, ok := f.obj.(*corev1.Pod); ok {
+		f.obj = shallow(p)
+	}
 	data, err := runtime.Encode(inner, f.obj)
 	if err != nil {
 		return false
@@ -177,4 +180,5 @@ func (o *stream) send(f frame) bool {
 	return true
 }
 
-func flush(w http.ResponseWriter) { http.NewResponseController(w).Flush() }
+// flush does what it can: a client that is gone shows elsewhere.
+func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
