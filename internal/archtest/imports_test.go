@@ -49,7 +49,9 @@ var rings = map[string][]string{
 	"internal/archtest":   {},
 	"cmd/profbot":         {"internal/*"},
 	"pkg/sfcache":         {},
+	"internal/demo/storm": {"internal/*"},
 	"scripts/real":        {},
+	"scripts/storm":       {"internal/*"},
 }
 
 // pure packages may import these beside the standard library.
