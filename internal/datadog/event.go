@@ -142,12 +142,13 @@ func eventTags(e incident.Event) []string {
 // eventTag is a tag as Datadog keeps it: in lower case, with _ for what is not
 // allowed, and not too long.
 func eventTag(key, value string) string {
-	return cut(key+strings.Map(func(r rune) rune {
+	tag := key + strings.Map(func(r rune) rune {
 		if tagValue.MatchString(string(r)) {
 			return r
 		}
 		return '_'
-	}, strings.ToLower(value)), maxTag)
+	}, strings.ToLower(value))
+	return strings.ToValidUTF8(tag[:min(len(tag), maxTag)], "")
 }
 
 // oneLine folds white space.

@@ -75,7 +75,8 @@ func (c *Client) InstallMonitor(ctx context.Context, m CPUMonitor) (Step, error)
 		step.Result = Created
 		return c.createMonitor(ctx, step, m, query, handle, tags, want)
 	}
-	body := v1.NewMonitorUpdateRequest()
+	// Not the client's constructor: its defaults would publish a draft.
+	body := &v1.MonitorUpdateRequest{}
 	var changes []string
 	if have.GetQuery() != query || !sameThresholds(have.GetOptions().Thresholds, want) {
 		body.SetQuery(query)
@@ -101,7 +102,7 @@ func (c *Client) InstallMonitor(ctx context.Context, m CPUMonitor) (Step, error)
 }
 
 func (c *Client) createMonitor(ctx context.Context, step Step, m CPUMonitor, query, handle string, tags []string, want *v1.MonitorThresholds) (Step, error) {
-	body := v1.NewMonitor(query, v1.MONITORTYPE_METRIC_ALERT)
+	body := &v1.Monitor{Query: query, Type: v1.MONITORTYPE_METRIC_ALERT}
 	name := "CPU of " + m.Service
 	if m.Env != "" {
 		name += " in " + m.Env
@@ -109,8 +110,7 @@ func (c *Client) createMonitor(ctx context.Context, step Step, m CPUMonitor, que
 	body.SetName(name + ": {{pod_name.name}}")
 	body.SetMessage("{{pod_name.name}} uses {{value}} of CPU, more than {{threshold}}. profbot takes its profile and tells in Slack what it does.\n\n" + handle)
 	body.SetTags(tags)
-	options := v1.NewMonitorOptions()
-	options.Thresholds = want
+	options := &v1.MonitorOptions{Thresholds: want}
 	options.SetIncludeTags(true)
 	options.SetNotifyNoData(false) // a service that is scaled to nothing is not hot
 	options.SetRequireFullWindow(false)
