@@ -86,6 +86,19 @@ notification rule for team:live: created
 	}
 }
 
+func TestInstallDatadogNotes(t *testing.T) {
+	s := startDatadog(t)
+	for address, want := range map[string]string{
+		"https://profbot.example.com": "", "http://profbot.example.com": "in the open", "https://10.1.2.3": "10.1.2.3 is not this machine",
+		"https://localhost:8080": "localhost is not", "https://[::1]": "::1 is not",
+	} {
+		_, out, _ := install(t, s, "webhook:\n  tokens: ["+installToken+"]\n", "--url="+address)
+		if strings.Contains(out, "note:") != (want != "") || !strings.Contains(out, want) {
+			t.Errorf("%s:\n%s", address, out)
+		}
+	}
+}
+
 // TestInstallDatadogMakesAToken: without one it is made, shown once, and what
 // Datadog has.
 func TestInstallDatadogMakesAToken(t *testing.T) {

@@ -151,13 +151,8 @@ func TestLookFails(t *testing.T) {
 	if err == nil || err.Error() != want || len(s.Events()) != 0 {
 		t.Errorf("error %v\nwant  %s", err, want)
 	}
-	bubble(t, s, func(t *testing.T, _ *datadog.Client) {
-		s, _ := datadogtest.New(datadogtest.Options{APIKey: apiKey, AppKey: appKey}), 0
-		s.Close()
-		c, err := datadog.New(datadog.Options{APIKey: apiKey, AppKey: appKey, URL: s.URL, Transport: direct{s.Config.Handler}})
-		if err != nil {
-			t.Fatal(err)
-		}
+	s, _ = start(t, datadogtest.Options{})
+	bubble(t, s, func(t *testing.T, c *datadog.Client) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Second, errors.New("profbot is stopping"))
 		defer cancel()
 		if err := c.PostEvent(ctx, verdict(time.Now()), true); err == nil || err.Error() != "look for the event at Datadog: profbot is stopping" {
