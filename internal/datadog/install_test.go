@@ -84,6 +84,11 @@ func TestInstallWebhook(t *testing.T) {
 			}
 		}
 	}
+	// It was made by somebody else between the look and the call.
+	s.FaultNext(1, datadogtest.Fault{Call: "GET /api/v1/integration/webhooks/configuration/webhooks/profbot", Status: 404, Body: `{"errors":["Webhook not found"]}`})
+	if steps, err := c.InstallWebhook(t.Context(), hook()); err != nil || steps[1].Result != datadog.Updated {
+		t.Errorf("%v, %v", steps, err)
+	}
 	// What people added stays.
 	w := want
 	w.CustomHeaders = text(`{"X-Team":"live","authorization":"Basic old"}`)
@@ -183,7 +188,7 @@ func TestInstallMonitorKeepsWhatPeopleDid(t *testing.T) {
 	s, c := start(t, datadogtest.Options{})
 	s.PutMonitor(datadogtest.Monitor{
 		ID: 9, Name: "ours, renamed", Type: "metric alert", Message: "Wake up @slack-live", Tags: []string{"service:live-api", "created_by:profbot", "team:live"},
-		Query:   "avg(last_5m):avg:container.cpu.usage{service:live-api} by {pod_name} > 3000000000",
+		Query:   "min(last_15m):avg:container.cpu.usage{service:live-api,!host:x} by {pod_name} >= 3000000000",
 		Options: map[string]any{"thresholds": map[string]any{"critical": 3e9}, "renotify_interval": 30, "notify_by": []any{"pod_name"}},
 	})
 	m := datadog.CPUMonitor{Service: "live-api", Webhook: "profbot"}
@@ -195,8 +200,12 @@ func TestInstallMonitorKeepsWhatPeopleDid(t *testing.T) {
 		t.Errorf("%+v, %v", step, err)
 	}
 	got := s.Monitors()[0]
-	if got.Name != "ours, renamed" || got.Message != "Wake up @slack-live\n\n@webhook-profbot" || got.Options["renotify_interval"] != 30.0 || len(got.Tags) != 3 || !strings.HasSuffix(got.Query, "> 2000000000") {
+	if got.Name != "ours, renamed" || got.Message != "Wake up @slack-live\n\n@webhook-profbot" || got.Options["renotify_interval"] != 30.0 || len(got.Tags) != 3 || got.Query != "min(last_15m):avg:container.cpu.usage{service:live-api,!host:x} by {pod_name} >= 2000000000" {
 		t.Errorf("%+v", got)
+	}
+	s.PutMonitor(datadogtest.Monitor{ID: 11, Name: "of formulas", Type: "query alert", Query: "formula(\"a\").last(\"5m\") < 5", Tags: []string{"service:odd", "created_by:profbot"}, Options: map[string]any{"thresholds": map[string]any{"critical": 5}}})
+	if _, err := c.InstallMonitor(t.Context(), datadog.CPUMonitor{Service: "odd", Webhook: "profbot", Critical: 2}); err == nil || !strings.Contains(err.Error(), "does not end in a threshold any more") {
+		t.Errorf("error %v", err)
 	}
 	s.PutMonitor(datadogtest.Monitor{ID: 10, Name: "a copy", Type: "metric alert", Query: got.Query, Tags: got.Tags, Options: got.Options})
 	if _, err := c.InstallMonitor(t.Context(), m); err == nil || !strings.Contains(err.Error(), "several monitors have the tags") || !strings.Contains(err.Error(), "monitors/10") {
