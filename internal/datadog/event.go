@@ -62,7 +62,7 @@ func (c *Client) PostEvent(ctx context.Context, e incident.Event, look bool) err
 	}
 	now := c.opt.Now()
 	body := v1.NewEventCreateRequest(eventText(e), cut(oneLine(e.Title), maxTitle))
-	body.SetAggregationKey(cut("profbot:"+e.Incident, maxKey))
+	body.SetAggregationKey(cut("profbot:"+oneLine(e.Incident), maxKey))
 	body.SetAlertType(v1.EVENTALERTTYPE_INFO)
 	body.SetTags(eventTags(e))
 	if age := now.Sub(e.At); !e.At.IsZero() && age >= 0 && age < maxAge {
@@ -115,16 +115,23 @@ func (c *Client) posted(ctx context.Context, e incident.Event) (bool, error) {
 // at its end. What is too long is cut before the link.
 func eventText(e incident.Event) string {
 	const begin, end = "%%% \n", "\n %%%"
-	// The mark within the text would end it early.
-	text := strings.ReplaceAll(strings.TrimSpace(strings.ToValidUTF8(e.Text, "\uFFFD")), "%%%", "%")
-	link := ""
+	text, link := strings.TrimSpace(strings.ToValidUTF8(e.Text, "\uFFFD")), ""
 	if e.URL != "" && len(e.URL) <= maxText/2 {
-		link = fmt.Sprintf("\n\n[Report](%s)", strings.NewReplacer(" ", "%20", "(", "%28", ")", "%29", "\n", "", "%%%", "%").Replace(e.URL))
+		link = fmt.Sprintf("\n\n[Report](%s)", unmarked(strings.NewReplacer(" ", "%20", "(", "%28", ")", "%29", "\n", "").Replace(strings.ToValidUTF8(e.URL, ""))))
 	}
 	if text == "" && link == "" {
 		text = oneLine(e.Title) // a text is required
 	}
+	text = unmarked(text)
 	return begin + cut(text, maxText-len(begin)-len(end)-len(link)) + link + end
+}
+
+// unmarked is s without the mark of Markdown, which would end it early.
+func unmarked(s string) string {
+	for strings.Contains(s, "%%%") {
+		s = strings.ReplaceAll(s, "%%%", "%")
+	}
+	return s
 }
 
 // eventTags are an event's tags. Values that cannot be tags are left out, but
@@ -142,12 +149,13 @@ func eventTags(e incident.Event) []string {
 // eventTag is a tag as Datadog keeps it: in lower case, with _ for what is not
 // allowed, and not too long.
 func eventTag(key, value string) string {
-	return cut(key+strings.Map(func(r rune) rune {
+	tag := key + strings.Map(func(r rune) rune {
 		if tagValue.MatchString(string(r)) {
 			return r
 		}
 		return '_'
-	}, strings.ToLower(value)), maxTag)
+	}, strings.ToLower(value))
+	return strings.ToValidUTF8(tag[:min(len(tag), maxTag)], "")
 }
 
 // oneLine folds white space.

@@ -155,8 +155,11 @@ func (c *Client) installHook(ctx context.Context, w Webhook) (Step, error) {
 		_, err := call(ctx, c, op, func(ctx context.Context) (v1.WebhooksIntegration, *http.Response, error) {
 			return write.CreateWebhooksIntegration(ctx, *body)
 		})
-		step.Result = Created
-		return step, err
+		// Somebody else may have made it since it was looked for.
+		if status := statusOf(err); !(status == http.StatusBadRequest || status == http.StatusConflict) || !strings.Contains(err.Error(), "already exists") {
+			step.Result = Created
+			return step, err
+		}
 	}
 	body := v1.NewWebhooksIntegrationUpdateRequest()
 	body.SetUrl(w.URL)
@@ -168,7 +171,7 @@ func (c *Client) installHook(ctx context.Context, w Webhook) (Step, error) {
 		return write.UpdateWebhooksIntegration(ctx, w.Name, *body)
 	})
 	step.Result = Updated
-	if have.GetUrl() != w.URL {
+	if exists && have.GetUrl() != w.URL {
 		step.Note = "it pointed to " + withoutSecrets(have.GetUrl())
 	}
 	return step, err
