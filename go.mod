@@ -10,6 +10,7 @@ require (
 	github.com/goccy/go-yaml v1.19.2
 	github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50
 	github.com/pressly/goose/v3 v3.29.0
+	github.com/profbot/profbot/pkg/pprofserve v0.0.0
 	github.com/profbot/profbot/pkg/sfcache v0.0.0
 	github.com/profbot/profbot/pkg/sfcache/sfredis v0.0.0
 	github.com/redis/go-redis/v9 v9.23.0
@@ -67,6 +68,7 @@ require (
 
 // They are developed here and released with profbot.
 replace (
+	github.com/profbot/profbot/pkg/pprofserve => ./pkg/pprofserve
 	github.com/profbot/profbot/pkg/sfcache => ./pkg/sfcache
 	github.com/profbot/profbot/pkg/sfcache/sfredis => ./pkg/sfcache/sfredis
 )

@@ -2,6 +2,7 @@ package pprofserve_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,12 @@ import (
 	"time"
 
 	"github.com/profbot/profbot/pkg/pprofserve"
+)
+
+// The comparisons are short unless they are asked to be thorough.
+var (
+	blocks = flag.Int("blocks", 1, "of BenchmarkLabelCost; 7 tell a spread")
+	length = flag.Duration("length", 200*time.Millisecond, "of the profiles of BenchmarkProfileSize")
 )
 
 // labelling is a way to label requests: none, ours, and what others do.
@@ -115,11 +122,11 @@ func BenchmarkDo(b *testing.B) {
 
 // BenchmarkLabelCost compares all ways in turns, in one run, and prints what
 // each takes more than none, and that as a share of pprof.Do's: median and
-// spread of 7 blocks. A block is 300 turns of 500 requests, and counts the
+// spread of some blocks. A block is 300 turns of 500 requests, and counts the
 // tenth least of each way, since others use the machine too. The benchmark's
 // own time per operation says nothing.
 func BenchmarkLabelCost(b *testing.B) {
-	const blocks, turns, requests = 7, 300, 500
+	const turns, requests = 300, 500
 	r, w := httptest.NewRequest("GET", "/user/17", http.NoBody), &nobody{http.Header{}}
 	handlers := make([]http.Handler, len(labellings))
 	for i, l := range labellings {
@@ -128,7 +135,7 @@ func BenchmarkLabelCost(b *testing.B) {
 	do := slices.IndexFunc(labellings, func(l labelling) bool { return l.name == "pprof.Do" })
 	for b.Loop() {
 		more, ratio := make([][]float64, len(labellings)), make([][]float64, len(labellings))
-		for range blocks {
+		for range *blocks {
 			took := make([][]float64, len(labellings)) // ns a request
 			for range turns {
 				for i, h := range handlers {
@@ -151,12 +158,12 @@ func BenchmarkLabelCost(b *testing.B) {
 		for i, l := range labellings[1:] {
 			slices.Sort(more[i+1])
 			slices.Sort(ratio[i+1])
-			b.Logf("%-9s %8.0f %14.2f (%.2f-%.2f)", l.name, more[i+1][blocks/2], ratio[i+1][blocks/2], ratio[i+1][0], ratio[i+1][blocks-1])
+			b.Logf("%-9s %8.0f %14.2f (%.2f-%.2f)", l.name, more[i+1][*blocks/2], ratio[i+1][*blocks/2], ratio[i+1][0], ratio[i+1][*blocks-1])
 		}
 	}
 }
 
-// BenchmarkProfileSize takes a CPU profile of 4 s under each way of labelling,
+// BenchmarkProfileSize takes a CPU profile under each way of labelling,
 // of requests that each cost some 20 us, and prints its size.
 func BenchmarkProfileSize(b *testing.B) {
 	sizes := map[string]int{}
@@ -175,7 +182,7 @@ func BenchmarkProfileSize(b *testing.B) {
 				b.Fatal(err)
 			}
 			r, w := httptest.NewRequest("GET", "/user/17", http.NoBody), &nobody{http.Header{}}
-			for begin := time.Now(); time.Since(begin) < 4*time.Second; {
+			for begin := time.Now(); time.Since(begin) < *length; {
 				h.ServeHTTP(w, r)
 			}
 			pprof.StopCPUProfile()
