@@ -2,15 +2,16 @@
 # tools are pinned in tools/go.mod, servers that tests want are found or installed.
 
 SHELL := /bin/sh
-# The root, and the cache with what profbot uses of it: these are in go.work.
-MODULES := . pkg/sfcache pkg/sfcache/sfredis
+# The root, what services import, and what profbot uses of it: these are in go.work.
+MODULES := . pkg/pprofserve pkg/sfcache pkg/sfcache/sfredis
 # Not in go.work, since what they require would raise versions in the binary.
-APART := pkg/sfcache/sfprom
+APART := pkg/sfcache/sfprom pkg/pprofserve/pprofgin pkg/pprofserve/pprofecho pkg/pprofserve/pprofecho5 \
+	pkg/pprofserve/pprofchi pkg/pprofserve/pprofgrpc pkg/pprofserve/interop
 FUZZTIME ?= 20s
 TRUTH ?= internal/analysis/testdata/corpus/truth.json
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test lint fmt build demo storm pictures eval gallery real fuzz bench bench-analyze bench-sfcache golden vuln setup clean
+.PHONY: help test lint fmt build demo storm pictures eval gallery real fuzz bench bench-analyze bench-sfcache bench-pprofserve golden vuln setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -66,6 +67,9 @@ bench-analyze: build ## Compare a report's time and memory with go tool pprof; A
 
 bench-sfcache: ## Compare sfcache with other caches; ARGS="-quick" for a first look
 	cd pkg/sfcache/bench && GOWORK=off go run . $(ARGS)
+
+bench-pprofserve: ## Print what an endpoint label costs, beside other ways to set one
+	cd pkg/pprofserve && go test -run '^$$' -bench 'Label$$|Do$$|Split' . && go test -run '^$$' -bench 'LabelCost|ProfileSize' -benchtime 1x -blocks 7 -length 10s .
 
 golden: ## Rewrite golden files; look at the difference before you commit it
 	go test ./internal/analysis ./internal/flame ./internal/config ./internal/slackbot/... ./internal/archtest ./internal/metrics ./pkg/sfcache/sfprom -update

@@ -12,6 +12,7 @@ require (
 	github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50
 	github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674
 	github.com/pressly/goose/v3 v3.29.0
+	github.com/profbot/profbot/pkg/pprofserve v0.0.0
 	github.com/profbot/profbot/pkg/sfcache v0.0.0
 	github.com/profbot/profbot/pkg/sfcache/sfredis v0.0.0
 	github.com/prometheus/client_golang v1.25.0
@@ -94,6 +95,7 @@ require (
 
 // They are developed here and released with profbot.
 replace (
+	github.com/profbot/profbot/pkg/pprofserve => ./pkg/pprofserve
 	github.com/profbot/profbot/pkg/sfcache => ./pkg/sfcache
 	github.com/profbot/profbot/pkg/sfcache/sfredis => ./pkg/sfcache/sfredis
 )

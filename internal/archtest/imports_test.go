@@ -48,10 +48,11 @@ var rings = map[string][]string{
 	"internal/flame/flametest":         {},
 	"internal/flame/gallery":           {"internal/analysis", "internal/flame", "internal/flame/flametest", "internal/profile"},
 
-	"internal/demo/fleet": {"internal/incident", "pkg/sfcache", "pkg/sfcache/sfredis"},
+	"internal/demo/fleet": {"internal/incident", "pkg/pprofserve", "pkg/sfcache", "pkg/sfcache/sfredis"},
 	"internal/demo":       {"internal/*"},
 	"internal/archtest":   {},
 	"cmd/profbot":         {"internal/*", "deploy"},
+	"pkg/pprofserve":      {},
 	"pkg/sfcache":         {},
 	"internal/demo/storm": {"internal/*"},
 	"scripts/real":        {},
@@ -65,6 +66,11 @@ var pure = map[string][]string{
 	"internal/analysis": {},
 	"internal/flame":    {"golang.org/x/image/"},
 }
+
+// stdOnly are packages that services import: beside the standard library they
+// bring nothing into them, and net/http/pprof, which puts itself on the public
+// mux of whoever imports it, least of all.
+var stdOnly = []string{"pkg/pprofserve"}
 
 // impure are standard packages that a pure package may not import: I/O and
 // the network. (Clocks and randomness have no package of their own to forbid.)
@@ -98,7 +104,7 @@ type graph map[string][]string
 
 func load(t *testing.T) graph {
 	t.Helper()
-	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedImports | packages.NeedFiles, Dir: "../.."}, "./...", "./pkg/sfcache/...")
+	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedImports | packages.NeedFiles, Dir: "../.."}, "./...", "./pkg/pprofserve/...", "./pkg/sfcache/...")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,6 +144,13 @@ func check(g graph) []string {
 			}
 			if strings.HasSuffix(imp, "test") && strings.HasPrefix(imp, module) && !strings.HasPrefix(pkg, "internal/demo") && pkg != "internal/flame/gallery" {
 				bad = append(bad, fmt.Sprintf("%s imports %s: test support is for tests, the demo and the gallery", pkg, imp))
+			}
+		}
+		if slices.Contains(stdOnly, pkg) {
+			for _, imp := range g[pkg] {
+				if strings.Contains(strings.Split(imp, "/")[0], ".") || imp == "net/http/pprof" || imp == "expvar" {
+					bad = append(bad, fmt.Sprintf("%s imports %s: services import the standard library with it, and nothing that registers itself", pkg, imp))
+				}
 			}
 		}
 		if third, ok := pure[pkg]; ok {
@@ -187,6 +200,8 @@ func TestRulesBite(t *testing.T) {
 		{"internal/discovery/kube", "k8s.io/client-go/kubernetes/scheme", "scheme of its own"},
 		{"internal/app", module + "internal/slackbot/slacktest", "test support"},
 		{"internal/utils", "fmt", "no place in the rings"},
+		{"pkg/pprofserve", "net/http/pprof", "registers itself"},
+		{"pkg/pprofserve", "golang.org/x/sync/errgroup", "registers itself"},
 	} {
 		bad := check(graph{tc.pkg: {tc.imp}})
 		if len(bad) == 0 || !strings.Contains(strings.Join(bad, "\n"), tc.want) {

@@ -130,7 +130,7 @@ func (d *demo) run(ctx context.Context) error {
 	d.onEnd(log.Close)
 	logger := slog.New(slog.NewTextHandler(log, nil))
 
-	d.Progress("Starting three live-streaming services, each a process with net/http/pprof", "")
+	d.Progress("Starting three live-streaming services, each a process that serves pprof by pkg/pprofserve", "")
 	d.fleet, err = fleet.Start(ctx, fleet.Options{Exe: d.Exe, Args: d.PodArgs, Env: d.PodEnv, Labels: d.Labels, Logger: logger})
 	if err != nil {
 		return err

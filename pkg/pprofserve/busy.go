@@ -85,10 +85,10 @@ var started struct {
 }
 
 // StartCPUProfile begins a CPU profile of the process, as the function of that
-// name in runtime/pprof does, for a profiler that runs inside the service: in
-// its place, profiles can be pulled at the same time, and neither loses a
-// sample to the other but for the microseconds at which a pull begins and
-// ends. The whole profile is written to w by [StopCPUProfile].
+// name in runtime/pprof does, for a profiler that runs inside the service. In
+// its place, profiles can be pulled at the same time, and neither loses more to
+// the other than some milliseconds whenever a pull begins or ends
+// (BenchmarkSplit). The whole profile is written to w by [StopCPUProfile].
 //
 // It returns an error if one begun by it is running, or if somebody else has
 // the profiler: with runtime/pprof's it is still one at a time.

@@ -364,7 +364,7 @@ func TestStartCPUProfile(t *testing.T) {
 			m := newMerger()
 			if err := m.add(profile, 1); err != nil {
 				t.Error(err)
-			} else if d := time.Duration(m.duration); d < 250*time.Millisecond {
+			} else if d := time.Duration(m.duration); d < 150*time.Millisecond {
 				t.Errorf("the pull's profile is of %s", d)
 			}
 		})
@@ -378,7 +378,7 @@ func TestStartCPUProfile(t *testing.T) {
 	if err := m.add(whole.Bytes(), 1); err != nil {
 		t.Fatal(err)
 	}
-	if d := time.Duration(m.duration); d < 250*time.Millisecond || d > took {
+	if d := time.Duration(m.duration); d < 150*time.Millisecond || d > took {
 		t.Errorf("the profile is of %s, it took %s", d, took)
 	}
 	if err := StopCPUProfile(); err != nil {

@@ -8,11 +8,12 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
-	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"github.com/profbot/profbot/pkg/pprofserve"
 )
 
 // liveAPI serves a pod's routes. Two of them decode cached bytes in every
@@ -23,7 +24,7 @@ type liveAPI struct {
 	fixed   atomic.Bool // the lists come from lists: the fix is rolled out
 }
 
-// routes mounts the API. With labels every request carries the pprof label
+// routes mounts the API. With labels every request carries the profiler label
 // "endpoint"; it is set inside the mux, where the pattern is known.
 func (a *liveAPI) routes(labels bool) http.Handler {
 	mux := http.NewServeMux()
@@ -31,19 +32,12 @@ func (a *liveAPI) routes(labels bool) http.Handler {
 		"GET /live/list": a.LiveList, "GET /gift/list": a.GiftList, "GET /user/{id}": a.User, "POST /chat": a.Chat,
 	} {
 		if labels {
-			h = labelled(h)
+			mux.Handle(pattern, pprofserve.Label(h))
+		} else {
+			mux.Handle(pattern, h)
 		}
-		mux.HandleFunc(pattern, h)
 	}
 	return mux
-}
-
-func labelled(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		pprof.Do(r.Context(), pprof.Labels("endpoint", r.Pattern), func(ctx context.Context) {
-			next(w, r.WithContext(ctx))
-		})
-	}
 }
 
 // pageSize is how many rooms or gifts a list replies with.

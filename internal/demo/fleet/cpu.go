@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"strings"
 	"time"
 )
 
@@ -27,7 +26,7 @@ func cores(from, to usage) float64 {
 
 // watchCPU asks a pod for its CPU time until ctx ends.
 func (f *Fleet) watchCPU(ctx context.Context, p Pod) {
-	address := strings.TrimSuffix(p.Pprof, "/pprof") + "/cpu"
+	address := p.Control + "/cpu"
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	told := false

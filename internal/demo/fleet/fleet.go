@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -45,10 +44,11 @@ type Options struct {
 
 // Pod is one running process.
 type Pod struct {
-	Name  string
-	API   string // address without a trailing slash
-	Pprof string // address of the pprof index, without a trailing slash
-	PID   int
+	Name    string
+	API     string // address without a trailing slash
+	Pprof   string // address of the pprof index, without a trailing slash
+	Control string // address of what the fleet asks of it, without a trailing slash
+	PID     int
 }
 
 // Fleet is the running pods and their Redis. Stop ends all of it.
@@ -164,7 +164,7 @@ func (f *Fleet) watchEnd(ctx context.Context, p *process) {
 func (f *Fleet) Fix(ctx context.Context) error {
 	for _, p := range f.pods {
 		var v struct{ Fixed bool }
-		err := f.ask(ctx, http.MethodPost, strings.TrimSuffix(p.Pprof, "/pprof")+"/fix", &v)
+		err := f.ask(ctx, http.MethodPost, p.Control+"/fix", &v)
 		if err == nil && !v.Fixed {
 			err = errors.New("it says that it did not")
 		}

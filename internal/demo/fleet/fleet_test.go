@@ -84,7 +84,7 @@ func TestRoutes(t *testing.T) {
 		t.Errorf("chat: %s", b)
 	}
 	var cache struct{ Hits, Entries int64 }
-	if err := json.Unmarshal(fetch(t, "GET", strings.TrimSuffix(p.Pprof, "/pprof")+"/cache", ""), &cache); err != nil {
+	if err := json.Unmarshal(fetch(t, "GET", p.Control+"/cache", ""), &cache); err != nil {
 		t.Fatal(err)
 	}
 	if cache.Hits < 6 || cache.Entries != 2 {

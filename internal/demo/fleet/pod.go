@@ -1,5 +1,5 @@
 // Package fleet runs the demo's services: live-streaming APIs, each a process
-// of its own with net/http/pprof, a local cache, Redis behind it, and a load
+// of its own with pprof by pkg/pprofserve, a local cache, Redis behind it, and a load
 // generator that makes one of them hot.
 package fleet
 
@@ -11,10 +11,10 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"os"
 	"time"
 
+	"github.com/profbot/profbot/pkg/pprofserve"
 	"github.com/profbot/profbot/pkg/sfcache"
 )
 
@@ -28,9 +28,10 @@ type PodConfig struct {
 
 // announcement is the line that a pod writes when it serves.
 type announcement struct {
-	API   string `json:"api"`
-	Pprof string `json:"pprof"`
-	PID   int    `json:"pid"`
+	API     string `json:"api"`
+	Pprof   string `json:"pprof"`
+	Control string `json:"control"`
+	PID     int    `json:"pid"`
 }
 
 // closeTimeout is how long a pod that ends lets its requests finish.
@@ -68,25 +69,30 @@ func runPod(ctx context.Context, cfg PodConfig, stdin io.Reader, stdout io.Write
 	if err != nil {
 		return err
 	}
-	debugListener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	controlListener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return errors.Join(err, apiListener.Close())
 	}
+	profiles, err := pprofserve.Start(pprofserve.Options{Addr: "127.0.0.1:0"})
+	if err != nil {
+		return errors.Join(err, apiListener.Close(), controlListener.Close())
+	}
+	defer func() { _ = profiles.Stop() }() // the process ends
 	api := &http.Server{
 		Handler:           live.routes(cfg.Labels),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
 	}
-	// No WriteTimeout: pprof refuses profiles that are longer than it.
-	debug := &http.Server{
-		Handler:           debugRoutes(live),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+	control := &http.Server{
+		Handler:           controlRoutes(live),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
 	}
 	failed := make(chan error, 2)
-	go func() { failed <- api.Serve(apiListener) }()     // ended by Shutdown below
-	go func() { failed <- debug.Serve(debugListener) }() // ended by Close below
+	go func() { failed <- api.Serve(apiListener) }()         // ended by Shutdown below
+	go func() { failed <- control.Serve(controlListener) }() // ended by Close below
 
 	err = announce(stdout, announcement{
-		API: "http://" + apiListener.Addr().String(), Pprof: "http://" + debugListener.Addr().String() + "/debug/pprof", PID: os.Getpid(),
+		API: "http://" + apiListener.Addr().String(), Pprof: "http://" + profiles.Addr() + "/debug/pprof",
+		Control: "http://" + controlListener.Addr().String(), PID: os.Getpid(),
 	})
 	if err == nil {
 		select {
@@ -99,7 +105,7 @@ func runPod(ctx context.Context, cfg PodConfig, stdin io.Reader, stdout io.Write
 	if api.Shutdown(closing) != nil {
 		_ = api.Close() // the process ends: nobody waits for what is left
 	}
-	_ = debug.Close() // a profile under way would take its whole length
+	_ = control.Close() // nobody needs its answers any more
 	return err
 }
 
@@ -114,27 +120,22 @@ func announce(w io.Writer, a announcement) error {
 	return nil
 }
 
-// debugRoutes is the pod's second port: pprof, and what the fleet asks of it.
-func debugRoutes(live *liveAPI) http.Handler {
+// controlRoutes is what the fleet asks of a pod, on a port of its own.
+func controlRoutes(live *liveAPI) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("GET /debug/cpu", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /cpu", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, map[string]float64{"cpu_seconds": cpuSeconds()})
 	})
-	mux.HandleFunc("GET /debug/cache", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /cache", func(w http.ResponseWriter, _ *http.Request) {
 		local := live.catalog.local
 		answer(w, map[string]int64{"hits": local.HitCount(), "misses": local.MissCount(), "entries": local.EntryCount()})
 	})
 	// Like a feature flag: the pod stays, so that its address does.
-	mux.HandleFunc("POST /debug/fix", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("POST /fix", func(w http.ResponseWriter, _ *http.Request) {
 		live.fixed.Store(true)
 		answer(w, map[string]bool{"fixed": true})
 	})
-	mux.HandleFunc("GET /debug/sfcache", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /sfcache", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, map[string]sfcache.Stats{"rooms": live.lists.rooms.Stats(), "gifts": live.lists.gifts.Stats()})
 	})
 	return mux

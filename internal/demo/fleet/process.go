@@ -71,10 +71,10 @@ func announced(name string, line []byte) (Pod, error) {
 	if err := json.Unmarshal(line, &a); err != nil {
 		return Pod{}, fmt.Errorf("its announcement %.100q: %w", line, err)
 	}
-	if a.API == "" || a.Pprof == "" {
+	if a.API == "" || a.Pprof == "" || a.Control == "" {
 		return Pod{}, fmt.Errorf("its announcement %.100q lacks an address", line)
 	}
-	return Pod{Name: name, API: a.API, Pprof: a.Pprof, PID: a.PID}, nil
+	return Pod{Name: name, API: a.API, Pprof: a.Pprof, Control: a.Control, PID: a.PID}, nil
 }
 
 // end closes the pod's stdin, waits, and kills it when that takes longer than
