@@ -20,7 +20,7 @@ type puller struct{ c *collector.Collector }
 
 func (p puller) Pull(ctx context.Context, t incident.Target, k incident.Kind, window time.Duration) (pipeline.Pulled, error) {
 	got, err := p.c.Pull(ctx, t, k, window)
-	return pipeline.Pulled{Data: got.Data, Window: got.Window, Started: got.Started}, err
+	return pipeline.Pulled{Data: got.Data, Window: got.Window, Started: got.Started, Asked: got.Asked}, err
 }
 
 type teller struct {

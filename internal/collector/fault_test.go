@@ -84,7 +84,7 @@ var bombs = []fault{
 	{name: "2 million samples", mode: pproftest.Samples, kind: incident.KindCPU, window: time.Second, want: tooLarge, words: "it holds more than 1000000 samples"},
 	{name: "2 million locations", mode: pproftest.Locations, kind: incident.KindCPU, window: time.Second, want: tooLarge, words: "it holds more than 1000000 locations"},
 	{name: "2 million strings", mode: pproftest.Strings, kind: incident.KindCPU, window: time.Second, want: tooLarge, words: "it holds more than 1000000 strings"},
-	{name: "a stack of 20 million frames", mode: pproftest.Frames, kind: incident.KindCPU, window: time.Second, want: tooLarge, words: "it holds more than 16000000 frames, values and labels"},
+	{name: "a stack of 2 million frames", mode: pproftest.Frames, opt: func(o *Options) { o.MaxSamples = 100_000 }, kind: incident.KindCPU, window: time.Second, want: tooLarge, words: "it holds more than 1600000 frames, values and labels"},
 	{name: "a profile without end", mode: pproftest.Endless, opt: func(o *Options) { o.MaxBytes = 1 << 20 }, memory: 12, want: tooLarge, words: "it sends more than the limit of 1048576 bytes"},
 	{name: "1 TiB announced", mode: pproftest.Promise, want: tooLarge, words: "it announces 1099511627776 bytes, the limit is 67108864"},
 	{name: "headers without end", raw: repeats("HTTP/1.1 200 OK\r\n", "X-Filler: "+strings.Repeat("x", 4000)+"\r\n", 0), want: noPprof, words: "its answer is no HTTP: net/http: server response headers exceeded 65536 bytes; aborted"},

@@ -58,7 +58,7 @@ const (
 	Samples   Mode = "samples"   // a profile of 2 million samples of two bytes each
 	Locations Mode = "locations" // likewise of locations
 	Strings   Mode = "strings"   // likewise of strings
-	Frames    Mode = "frames"    // a sample with 20 million frames
+	Frames    Mode = "frames"    // a sample with 2 million frames
 	Overflow  Mode = "overflow"  // a number of more than 64 bits
 	Endless   Mode = "endless"   // a profile that does not end until the caller goes
 	Promise   Mode = "promise"   // announces 1 TiB
