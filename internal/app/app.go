@@ -114,9 +114,12 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	if err != nil {
 		return nil, err
 	}
-	pull, err := collector.New(collector.Options{
-		MaxBytes: cfg.Capture.MaxBytes, MaxRawBytes: cfg.Capture.MaxRawBytes, Simultaneous: cfg.Capture.Simultaneous, Logger: log,
-	})
+	pulls, err := collectorOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	pulls.Logger = log
+	pull, err := collector.New(pulls)
 	if err != nil {
 		return nil, err
 	}
@@ -290,7 +293,7 @@ func targets(cfg *config.Config) []incident.Target {
 	var out []incident.Target
 	for _, s := range cfg.Services {
 		for _, t := range s.Targets {
-			out = append(out, incident.Target{Service: s.Name, Env: s.Env, Namespace: s.Namespace, Pod: t.Pod, URL: t.URL, Authorization: s.Authorization.Reveal()})
+			out = append(out, access(incident.Target{Service: s.Name, Env: s.Env, Namespace: s.Namespace, Pod: t.Pod, URL: t.URL}, s))
 		}
 	}
 	return out

@@ -62,7 +62,11 @@ func (b *breakers) checkLocked(of service) error {
 	default:
 		return nil
 	}
-	return &Error{What: incident.OutcomeResting, Words: fmt.Sprintf("%d pulls in a row failed, the last with %q; %s", s.row, s.last, next), neutral: true}
+	failed := fmt.Sprintf("%d pulls in a row failed, the last", s.row)
+	if s.row == 1 {
+		failed = "the last pull failed"
+	}
+	return &Error{What: incident.OutcomeResting, Words: fmt.Sprintf("%s with %q; %s", failed, s.last, next), neutral: true}
 }
 
 // minute is when a minute begins at which t has passed.

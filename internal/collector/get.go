@@ -36,11 +36,13 @@ func (q *pull) get(outer context.Context, u *url.URL, window time.Duration) (p P
 
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
+	ctx = context.WithValue(ctx, pullKey{}, ctx)
 	p.Started = time.Now()
-	var asked atomic.Int64 // how long after Started the request was written, in ns; 0: it was not
+	started := p.Started
+	var asked atomic.Pointer[time.Time] // when the request was written; nil: it was not
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) {
 		if w.Err == nil {
-			asked.Store(max(1, int64(time.Since(p.Started))))
+			asked.Store(new(time.Now()))
 		}
 	}})
 	if window > 0 {
@@ -48,8 +50,8 @@ func (q *pull) get(outer context.Context, u *url.URL, window time.Duration) (p P
 			p.Window = window
 			if p.Asked = window; err != nil {
 				p.Asked = 0
-				if at := asked.Load(); at > 0 {
-					p.Asked = min(window, time.Since(p.Started)-time.Duration(at))
+				if at := asked.Load(); at != nil {
+					p.Asked = min(window, time.Since(*at))
 				}
 			}
 		}()
@@ -71,7 +73,11 @@ func (q *pull) get(outer context.Context, u *url.URL, window time.Duration) (p P
 	if resp.StatusCode != http.StatusOK {
 		// An error has few words: if they do not come soon, it goes without.
 		defer time.AfterFunc(opt.Idle, func() { giveUp(errors.New("its words do not come")) }).Stop()
-		return p, statusError(resp, u, q.secrets)
+		err := statusError(resp, u, q.secrets)
+		if outer.Err() != nil {
+			return p, canceled(outer, q.secrets)
+		}
+		return p, err
 	}
 	if resp.ContentLength > opt.MaxBytes {
 		return p, &Error{What: incident.OutcomeTooLarge, Words: fmt.Sprintf("it announces %d bytes, the limit is %d", resp.ContentLength, opt.MaxBytes)}
@@ -79,11 +85,11 @@ func (q *pull) get(outer context.Context, u *url.URL, window time.Duration) (p P
 	if e := resp.Header.Get("Content-Encoding"); e != "" && e != "identity" && e != "gzip" && e != "x-gzip" {
 		return p, &Error{What: incident.OutcomeNotProfile, Words: fmt.Sprintf("it is encoded with %q, which was not asked for", q.secrets.quote(e))}
 	}
-	body := &steady{r: resp.Body, idle: opt.Idle}
-	// A target may answer at once and send nothing until the window is over.
-	body.timer = time.AfterFunc(max(0, window-time.Since(p.Started))+opt.Idle, func() {
+	// A target may answer at once and say no more until the window is over.
+	patience := func() time.Duration { return max(0, window-time.Since(started)) + opt.Idle }
+	body := &steady{r: resp.Body, patience: patience, timer: time.AfterFunc(patience(), func() {
 		giveUp(fmt.Errorf("nothing came for %s in the middle of the answer", opt.Idle))
-	})
+	})}
 	defer body.timer.Stop()
 	data, err := io.ReadAll(io.LimitReader(body, opt.MaxBytes+1))
 	if err != nil {
@@ -99,15 +105,15 @@ func (q *pull) get(outer context.Context, u *url.URL, window time.Duration) (p P
 
 // steady puts the timer off while bytes come.
 type steady struct {
-	r     io.Reader
-	timer *time.Timer
-	idle  time.Duration
+	r        io.Reader
+	timer    *time.Timer
+	patience func() time.Duration // from now on
 }
 
 func (s *steady) Read(b []byte) (int, error) {
 	n, err := s.r.Read(b)
 	if n > 0 && err == nil {
-		s.timer.Reset(s.idle)
+		s.timer.Reset(s.patience())
 	}
 	return n, err
 }
@@ -157,7 +163,7 @@ func (q *pull) noAnswer(outer, ctx context.Context, err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		e.Words, e.retry = "the connection was closed without an answer", true
 	case !network && !strings.Contains(words, "tls: "):
-		e.What, e.Words = incident.OutcomeNoPprof, "its answer is no HTTP: "+words
+		e.What, e.Words = incident.OutcomeNoPprof, "its answer is no HTTP: "+strings.TrimPrefix(words, "net/http: HTTP/1.x transport connection broken: ")
 	default:
 		e.retry = !strings.Contains(words, "tls: ")
 	}

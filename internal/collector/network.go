@@ -95,6 +95,9 @@ func (g *guard) refuses(a netip.Addr) string {
 // list names the first few networks.
 func list(networks []netip.Prefix) string {
 	const most = 7
+	if len(networks) == 0 {
+		return "none"
+	}
 	var names []string
 	for i, n := range networks {
 		if i == most {

@@ -33,22 +33,45 @@ func clientOf(rt http.RoundTripper) *http.Client {
 // that the end of a request is the end of a connection, which every target
 // notices.
 func (c *Collector) transport(cfg *tls.Config) *http.Transport {
+	dial := (&net.Dialer{Timeout: 3 * time.Second, Resolver: c.opt.Resolver, ControlContext: c.guard.control}).DialContext
+	if c.opt.dial != nil {
+		dial = c.opt.dial
+	}
 	t := &http.Transport{
-		DialContext: (&net.Dialer{
-			Timeout: 3 * time.Second, Resolver: c.opt.Resolver, ControlContext: c.guard.control,
-		}).DialContext,
+		DialContext:            untilPullEnds(dial),
 		TLSHandshakeTimeout:    3 * time.Second,
 		DisableKeepAlives:      true,
 		DisableCompression:     true, // profiles are compressed already
 		MaxResponseHeaderBytes: 64 << 10,
 	}
-	if c.opt.dial != nil {
-		t.DialContext = c.opt.dial
-	}
 	if cfg != nil {
 		t.TLSClientConfig = cfg.Clone()
 	}
 	return t
+}
+
+// pullKey is the key of a pull's context within the contexts that come from it.
+type pullKey struct{}
+
+// untilPullEnds ends dialling, and what was dialled, with the pull that it is
+// for. A transport dials and shakes hands without regard to the request's
+// context, since another request might use the connection: here none will,
+// and a canceled pull must leave nothing behind.
+func untilPullEnds(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		pull, ok := ctx.Value(pullKey{}).(context.Context)
+		if !ok {
+			pull = ctx
+		}
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		defer context.AfterFunc(pull, func() { cancel(context.Cause(pull)) })()
+		conn, err := dial(ctx, network, address)
+		if err == nil {
+			context.AfterFunc(pull, func() { conn.Close() }) // every pull's context ends
+		}
+		return conn, err
+	}
 }
 
 // reach confirms the target and returns the client that leads to it; done is

@@ -58,7 +58,7 @@ const (
 	Samples   Mode = "samples"   // a profile of 2 million samples of two bytes each
 	Locations Mode = "locations" // likewise of locations
 	Strings   Mode = "strings"   // likewise of strings
-	Frames    Mode = "frames"    // a sample with 20 million frames
+	Frames    Mode = "frames"    // a sample with 2 million frames
 	Overflow  Mode = "overflow"  // a number of more than 64 bits
 	Endless   Mode = "endless"   // a profile that does not end until the caller goes
 	Promise   Mode = "promise"   // announces 1 TiB
@@ -135,6 +135,7 @@ func answer(w http.ResponseWriter, r *http.Request, mode Mode, real http.Handler
 	case Promise:
 		w.Header().Set("Content-Length", fmt.Sprint(1<<40))
 		_, _ = w.Write(half(r, real))
+		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	case Cut:
 		_, _ = w.Write(half(r, real))
@@ -194,7 +195,7 @@ func encodings(authorization string) string {
 	}
 	_, password, _ := strings.Cut(string(decoded), ":")
 	return strings.Join([]string{
-		string(decoded), password, url.QueryEscape(password), strings.ToLower(url.QueryEscape(credentials)),
+		string(decoded), password, url.QueryEscape(password), strings.ReplaceAll(url.QueryEscape(credentials), "%3D", "%3d"),
 		base64.URLEncoding.EncodeToString(decoded), fmt.Sprintf("%q", authorization), fmt.Sprintf("%x", password),
 	}, " | ")
 }

@@ -66,7 +66,14 @@ func (s *Server) handler() http.Handler {
 func (s *Server) PprofURL() string { return s.URL + "/debug/pprof" }
 
 // SetMode changes how the target behaves from now on.
-func (s *Server) SetMode(m Mode) { s.mu.Lock(); s.mode = m; s.mu.Unlock() }
+func (s *Server) SetMode(m Mode) {
+	if made := bodies[m]; made != nil {
+		made() // now, so that the making takes no part in the first pull
+	}
+	s.mu.Lock()
+	s.mode = m
+	s.mu.Unlock()
+}
 
 // ServeCPU makes the target answer with this CPU profile, at once. A process
 // has one CPU profiler: several targets in one process need this.
