@@ -68,7 +68,7 @@ func TestAccess(t *testing.T) {
 	}
 	at := targets(cfg)[0]
 	for range 2 {
-		if _, err := (puller{c}).Pull(t.Context(), at, incident.KindHeap, 0); err != nil {
+		if _, err := c.Pull(t.Context(), at, incident.KindHeap, 0); err != nil {
 			t.Fatal(err)
 		}
 		write(t, cert, key)
@@ -77,7 +77,7 @@ func TestAccess(t *testing.T) {
 		t.Errorf("certificates %q were shown, want a renewed one", names)
 	}
 	at.TLS = ""
-	if _, err := (puller{c}).Pull(t.Context(), at, incident.KindHeap, 0); err == nil || !strings.Contains(err.Error(), "certificate") {
+	if _, err := c.Pull(t.Context(), at, incident.KindHeap, 0); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("without the settings: %v", err)
 	}
 }

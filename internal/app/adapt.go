@@ -64,18 +64,38 @@ func (a *App) verify(ctx context.Context, id, by string) (incident.Receipt, erro
 }
 
 // sources are what is read for the metrics when somebody asks for them.
-func sources(st *store.Store, targets []incident.Target) metrics.Sources {
-	return metrics.Sources{
+func sources(st *store.Store, f *Fleet, listed []incident.Target) metrics.Sources {
+	src := metrics.Sources{
 		Stored: func(ctx context.Context) (metrics.Stored, error) {
 			s, err := st.Stats(ctx)
 			return metrics.Stored(s), err
 		},
+		CPUProfiles: func() (running, limit int) {
+			cpu := f.Collector.State().CPU
+			return cpu.Running, cpu.Most
+		},
+		Breakers: func() int {
+			resting, now := 0, time.Now()
+			for _, s := range f.Collector.State().Services {
+				if s.Resting.After(now) {
+					resting++
+				}
+			}
+			return resting
+		},
 		Pods: func() map[string]int {
 			n := map[string]int{}
-			for _, t := range targets {
+			if f.Kube != nil {
+				n = f.Kube.Counts()
+			}
+			for _, t := range listed {
 				n[t.Service]++
 			}
 			return n
 		},
 	}
+	if f.Kube != nil {
+		src.Heard = f.Kube.Heard
+	}
+	return src
 }

@@ -15,10 +15,8 @@ import (
 	"time"
 
 	"github.com/profbot/profbot/internal/analysis"
-	"github.com/profbot/profbot/internal/collector"
 	"github.com/profbot/profbot/internal/config"
 	"github.com/profbot/profbot/internal/datadog"
-	"github.com/profbot/profbot/internal/discovery"
 	"github.com/profbot/profbot/internal/incident"
 	"github.com/profbot/profbot/internal/metrics"
 	"github.com/profbot/profbot/internal/pipeline"
@@ -38,6 +36,7 @@ type App struct {
 	public net.Listener
 	inside net.Listener
 
+	fleet    *Fleet
 	metrics  *metrics.Metrics
 	store    *store.Store
 	pipeline *pipeline.Pipeline
@@ -95,7 +94,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	if base == "" && loopback(a.inside.Addr()) {
 		base = "http://" + a.inside.Addr().String() // right for the person at this machine
 	}
-	a.metrics = metrics.New(sources(st, targets(cfg)))
+	if a.fleet, err = NewFleet(cfg, log, nil); err != nil {
+		return nil, err
+	}
+	a.metrics = metrics.New(sources(st, a.fleet, targets(cfg)))
 	a.web, err = web.New(web.Options{
 		Store: st, Alerts: alerts(st), Metrics: a.metrics.Handler(), Key: key, URL: base, Logger: log,
 		Verify: func(ctx context.Context, id, by string) (incident.Receipt, error) { return a.verify(ctx, id, by) },
@@ -110,33 +112,21 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	if err != nil {
 		return nil, err
 	}
-	finder, err := discovery.NewStatic(targets(cfg))
-	if err != nil {
-		return nil, err
-	}
-	pulls, err := collectorOptions(cfg)
-	if err != nil {
-		return nil, err
-	}
-	pulls.Logger = log
-	pull, err := collector.New(pulls)
-	if err != nil {
-		return nil, err
-	}
 	opt := pipeline.Options{
-		Store: watchedStore{st, a.metrics}, Finder: finder, Puller: puller{pull, a.metrics}, Teller: teller{a.bot, st, a.metrics}, Policy: policy(cfg), Links: a.web.Link, Logger: log,
+		Store: watchedStore{st, a.metrics}, Finder: a.fleet, Puller: puller{a.fleet.Collector, a.metrics}, Teller: teller{a.bot, st, a.metrics}, Policy: policy(cfg), Links: a.web.Link, Logger: log,
 	}
 	if cfg.Datadog.APIKey != "" && cfg.Datadog.AppKey != "" {
 		dd, err := datadog.New(datadog.Options{
 			Site: cfg.Datadog.Site, APIKey: cfg.Datadog.APIKey.Reveal(), AppKey: cfg.Datadog.AppKey.Reveal(),
-			Metric: cfg.Datadog.Metric, Requests: cfg.Datadog.Requests, URL: cfg.Datadog.APIURL, Logger: log,
+			Metric: cfg.Datadog.Metric, Memory: cfg.Datadog.Memory, Requests: cfg.Datadog.Requests, Endpoints: cfg.Datadog.Endpoints,
+			URL: cfg.Datadog.APIURL, Logger: log,
 			Transport: a.metrics.Transport("datadog", http.DefaultTransport),
 		})
 		if err != nil {
 			return nil, err
 		}
 		opt.Meter = dd
-		opt.Monitoring, _ = any(dd).(pipeline.Monitoring)
+		opt.Monitoring = dd
 	}
 	if a.pipeline, err = pipeline.New(ctx, opt); err != nil {
 		return nil, err
@@ -156,6 +146,13 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 
 // Start serves and works until Stop. Errors of background parts come from [App.Failed].
 func (a *App) Start(ctx context.Context) {
+	// Before anything is accepted, so that a service that is there is not
+	// called unknown. A cluster that does not answer keeps nobody waiting for
+	// long: alerts that come meanwhile are accepted, and say so.
+	a.onStop("discovery", func(context.Context) error { a.fleet.Stop(); return nil })
+	if err := a.fleet.Start(context.WithoutCancel(ctx)); err != nil {
+		a.log.Error("discovery", "error", err)
+	}
 	a.serve("internal server", a.inside, a.web.Internal())
 
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -312,12 +309,8 @@ func policy(cfg *config.Config) pipeline.Policy {
 		NoEvents:   !cfg.Datadog.Events,
 		Thresholds: analysis.Thresholds(cfg.Verdict), // the same fields: the compiler says when they part
 		Service: func(service, env string) (prefixes []string, routes map[string]string) {
-			for _, s := range cfg.Services {
-				if s.Name == service && (env == "" || s.Env == "" || s.Env == env) {
-					return s.AppPrefixes, s.Routes
-				}
-			}
-			return nil, nil
+			of, _ := settings(cfg, service, env)
+			return of.AppPrefixes, of.Routes
 		},
 	}
 }
