@@ -312,6 +312,16 @@ func TestDryRun(t *testing.T) {
 	if want := `{"is_secret":true,"name":"PROFBOT_TOKEN","value":"[...]"}`; calls[0].Body != want {
 		t.Errorf("body %s, want %s", calls[0].Body, want)
 	}
+	// Headers that people added may hold secrets of theirs.
+	own := `{"X-Key":"hunter2","X-Other":"$OTHER"}`
+	s.PutWebhook(datadogtest.Webhook{Name: "profbot", URL: "https://old", Payload: "{}", EncodeAs: "json", CustomHeaders: &own})
+	if _, err := c.InstallWebhook(t.Context(), hook()); err != nil {
+		t.Fatal(err)
+	}
+	if last := calls[len(calls)-1]; last.Method != "PUT" || strings.Contains(last.Body, "hunter2") || !strings.Contains(last.Body, `{\"Authorization\":\"Bearer $PROFBOT_TOKEN\",\"X-Key\":\"[...]\",\"X-Other\":\"$OTHER\"}`) {
+		t.Errorf("shown %+v", last)
+	}
+	s.DropWebhook("profbot")
 	// What is shown is what is sent.
 	real := client(t, s, datadog.Options{})
 	if _, err := real.InstallWebhook(t.Context(), hook()); err != nil {
