@@ -9,7 +9,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	api "github.com/DataDog/datadog-api-client-go/v2/api/datadog"
 )
@@ -34,6 +36,17 @@ type failure struct {
 }
 
 func (f *failure) Error() string { return f.words }
+
+// later is an error that says when to come back.
+type later struct {
+	after time.Duration
+	words string
+}
+
+func (l later) Error() string { return l.words }
+
+// RetryAfter is how long to wait before the next call.
+func (l later) RetryAfter() time.Duration { return l.after }
 
 // statusOf is the status that a call failed with; 0 when it had no answer.
 func statusOf(err error) int {
@@ -100,7 +113,11 @@ func (c *Client) explain(ctx context.Context, op operation, hr *http.Response, e
 	case status == http.StatusForbidden || status == http.StatusUnauthorized:
 		f.words = fmt.Sprintf("HTTP %d: check %s and datadog.site; it says %q", status, keys, words)
 	case status == http.StatusTooManyRequests:
-		f.words = fmt.Sprintf("HTTP 429: the rate limit %q is used up for %s s", hr.Header.Get("X-RateLimit-Name"), cmp.Or(hr.Header.Get("X-RateLimit-Reset"), "?"))
+		reset := hr.Header.Get("X-RateLimit-Reset")
+		f.words = fmt.Sprintf("HTTP 429: the rate limit %q is used up for %s s", hr.Header.Get("X-RateLimit-Name"), cmp.Or(reset, "?"))
+		if n, err := strconv.Atoi(reset); err == nil && n >= 0 {
+			return later{min(time.Duration(min(n, 1<<30))*time.Second, maxReset), f.words}
+		}
 	case status >= 300 && status < 400:
 		f.words = fmt.Sprintf("HTTP %d: redirects are not followed, since the keys would go along; check datadog.site and datadog.api_url", status)
 	case status < 300 && json.Valid(answer.ErrorBody):

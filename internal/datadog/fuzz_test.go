@@ -84,7 +84,7 @@ func FuzzAnswers(f *testing.F) {
 		_, ierr := c.InstallMonitor(ctx, datadog.CPUMonitor{Service: "live-api", Webhook: "profbot"})
 		_, rerr := c.InstallRule(ctx, datadog.Rule{Tags: []string{"a:b"}, Webhook: "profbot"})
 		errs = append(errs, err, merr, verr, serr, herr, ierr, rerr,
-			c.PostEvent(ctx, incident.Event{Incident: "i", Title: "t"}, false), c.CheckWebhook(ctx, "profbot", "https://x"))
+			c.PostEvent(ctx, incident.Event{Incident: "i", Title: "t"}, false), c.PostEvent(ctx, incident.Event{Incident: "i", Title: "t"}, true), c.CheckWebhook(ctx, "profbot", "https://x"))
 		for _, err := range errs {
 			if err == nil {
 				continue
