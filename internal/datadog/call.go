@@ -143,7 +143,8 @@ func errorWords(body []byte) string {
 
 // quote shortens what Datadog says and takes the keys out of it.
 func (c *Client) quote(words string) string {
-	words = c.secret.Replace(words)
+	// Valid first: taking bytes out of a text could put a key together.
+	words = c.secret.Replace(strings.ToValidUTF8(words, "\uFFFD"))
 	return strings.ToValidUTF8(words[:min(len(words), maxWords)], "")
 }
 
