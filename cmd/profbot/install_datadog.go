@@ -42,6 +42,9 @@ type installDatadogCmd struct {
 const tokenVariable = "PROFBOT_TOKEN"
 
 func (c *installDatadogCmd) Run(ctx context.Context, s streams) error {
+	if len(c.Monitor) == 0 && (c.Env != "" || c.Critical != 0 || c.Warning != 0) {
+		return errors.New("--env, --critical and --warning are about a monitor: name its service with --monitor")
+	}
 	cfg, err := config.LoadDatadog(c.Config, os.Environ())
 	if err != nil {
 		return err

@@ -134,6 +134,7 @@ func TestInstallDatadogFails(t *testing.T) {
 		{"no address", good, nil, 2, "--url"},
 		{"an address that is none", good, []string{"--url=profbot.example.com"}, 1, "write it whole, such as https://profbot.example.com"},
 		{"a password in the address", good, []string{"--url=https://u:p@profbot.example.com"}, 1, "leave user, password and query out"},
+		{"thresholds of nothing", good, []string{"--url=https://x", "--critical=2"}, 1, "name its service with --monitor"},
 		{"a short token", "", []string{"--url=https://x", "--token=short"}, 1, "5 characters can be guessed"},
 		{"a fault elsewhere does not count", good + "slack:\n  channel: '#live'\n", []string{"--url=https://x"}, 1, "lacks the permission create_webhooks"},
 		{"a fault in its own keys", good + "datadog: {}\n", []string{"--url=https://x"}, 1, "profbot.yaml"},

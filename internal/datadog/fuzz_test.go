@@ -47,6 +47,7 @@ func FuzzAnswers(f *testing.F) {
 	}
 	f.Add(200, "9223372036854775807 -1", []byte(`{"status":"ok","series":[{"scope":"pod_name:a","pointlist":[[1,1e308],[2,1e308],[null],[],[3]],"unit":[{"name":"kilocore","family":"cpu","scale_factor":1e300}]}]}`))
 	f.Add(429, "5 0 query", []byte(apiKey+`{"errors":["`+appKey+`"]}`))
+	f.Add(466, "", []byte(apiKey[:20]+"\xb9"+apiKey[20:])) // a key when the byte is taken out
 	f.Add(200, "", []byte(`{"data":[{"id":"","attributes":{"filter":{"tags":null}}}]}`))
 	f.Add(200, "", []byte(`[{"id":1,"tags":["service:live-api","created_by:profbot"],"options":{"thresholds":{"critical":null}}}]`))
 	f.Add(200, "", []byte(`{"name":"x","url":"http://u:p@h/%zz","custom_headers":"{\"a\":1}","is_secret":"no"}`))
@@ -84,7 +85,7 @@ func FuzzAnswers(f *testing.F) {
 		_, ierr := c.InstallMonitor(ctx, datadog.CPUMonitor{Service: "live-api", Webhook: "profbot"})
 		_, rerr := c.InstallRule(ctx, datadog.Rule{Tags: []string{"a:b"}, Webhook: "profbot"})
 		errs = append(errs, err, merr, verr, serr, herr, ierr, rerr,
-			c.PostEvent(ctx, incident.Event{Incident: "i", Title: "t"}, false), c.CheckWebhook(ctx, "profbot", "https://x"))
+			c.PostEvent(ctx, incident.Event{Incident: "i", Title: "t"}, false), c.PostEvent(ctx, incident.Event{Incident: "i", Title: "t"}, true), c.CheckWebhook(ctx, "profbot", "https://x"))
 		for _, err := range errs {
 			if err == nil {
 				continue

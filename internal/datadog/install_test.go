@@ -3,6 +3,7 @@ package datadog_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +129,13 @@ func TestInstallWebhookRefuses(t *testing.T) {
 	if results(steps) != "custom variable PROFBOT_TOKEN: created" || err == nil || !strings.Contains(err.Error(), `create the webhook profbot: HTTP 500: "no: [...]"`) {
 		t.Errorf("%s, %v", results(steps), err)
 	}
+	// The answer to the token is lost: it may be there.
+	s.FaultNext(1, datadogtest.Fault{Call: "PUT /api/v1/integration/webhooks/configuration/custom-variables", Reset: true, After: true})
+	w = hook()
+	w.Rotate = true
+	if steps, err := c.InstallWebhook(t.Context(), w); err == nil || !strings.Contains(err.Error(), "run this again with --rotate") || len(steps) != 0 {
+		t.Errorf("%v, %v", steps, err)
+	}
 	no, c := start(t, datadogtest.Options{Permissions: []string{"monitors_read", "timeseries_query"}})
 	for want, err := range map[string]error{
 		"create_webhooks":             second(c.InstallWebhook(t.Context(), hook())),
@@ -136,6 +144,9 @@ func TestInstallWebhookRefuses(t *testing.T) {
 	} {
 		if err == nil || !strings.Contains(err.Error(), "HTTP 403: datadog.app_key, or the role of its owner, lacks the permission "+want) {
 			t.Errorf("%s: %v", want, err)
+		}
+		if strings.Contains(err.Error(), "--rotate") {
+			t.Errorf("%s is certain: %v", want, err)
 		}
 	}
 	if len(no.Webhooks()) != 0 {
@@ -312,6 +323,16 @@ func TestDryRun(t *testing.T) {
 	if want := `{"is_secret":true,"name":"PROFBOT_TOKEN","value":"[...]"}`; calls[0].Body != want {
 		t.Errorf("body %s, want %s", calls[0].Body, want)
 	}
+	// Headers that people added may hold secrets of theirs.
+	own := `{"X-Key":"hunter2","X-Other":"$OTHER"}`
+	s.PutWebhook(datadogtest.Webhook{Name: "profbot", URL: "https://old", Payload: "{}", EncodeAs: "json", CustomHeaders: &own})
+	if _, err := c.InstallWebhook(t.Context(), hook()); err != nil {
+		t.Fatal(err)
+	}
+	if last := calls[len(calls)-1]; last.Method != http.MethodPut || strings.Contains(last.Body, "hunter2") || !strings.Contains(last.Body, `{\"Authorization\":\"Bearer $PROFBOT_TOKEN\",\"X-Key\":\"[...]\",\"X-Other\":\"$OTHER\"}`) {
+		t.Errorf("shown %+v", last)
+	}
+	s.DropWebhook("profbot")
 	// What is shown is what is sent.
 	real := client(t, s, datadog.Options{})
 	if _, err := real.InstallWebhook(t.Context(), hook()); err != nil {
