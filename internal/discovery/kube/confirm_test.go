@@ -90,7 +90,7 @@ func TestConfirm(t *testing.T) {
 					return true
 				})
 			},
-			want: incident.OutcomeUnreachable, words: `lacks the rule {apiGroups: [""], resources: [pods], verbs: [get]}`,
+			want: incident.OutcomeUnreachable, words: `profbot's ClusterRole lacks the rule {apiGroups: [""], resources: [pods], verbs: [get]}`,
 		},
 		"a storm": {
 			change: func(s *kubetest.Server, _ *corev1.Pod) {
@@ -161,6 +161,7 @@ const (
 // rules of deploy: what they lack is refused, and what they grant beyond need
 // is never asked for.
 func TestPermissions(t *testing.T) {
+	ever := map[kubetest.Use]bool{}
 	for name, tc := range map[string]struct {
 		via   incident.Via
 		files []string
@@ -197,7 +198,7 @@ func TestPermissions(t *testing.T) {
 					t.Errorf("deploy lacks %v", bad)
 				}
 				for _, u := range s.Uses() {
-					used[u] = true
+					used[u], ever[u] = true, true
 				}
 			}
 			for _, u := range kubetest.Grants(rules) {
@@ -210,6 +211,11 @@ func TestPermissions(t *testing.T) {
 				t.Errorf("%v was used without a rule", u)
 			}
 		})
+	}
+	for _, u := range kubetest.Grants(kubetest.AllRules(t, "../../../deploy/kubernetes")) {
+		if !ever[u] {
+			t.Errorf("deploy grants %s on %s somewhere, which is never asked for", u.Verb, u.Resource)
+		}
 	}
 }
 

@@ -19,7 +19,16 @@ import (
 type access struct {
 	verb        string
 	subresource string // of pods; "" is the pods themselves
-	namespace   string // "" is all
+	namespace   string // that a role of its own permits it in; "" for a ClusterRole
+}
+
+// access is what a use of one pod is to RBAC. Where all namespaces are watched
+// one ClusterRole permits everything.
+func (f *Finder) access(verb, subresource, namespace string) access {
+	if len(f.opt.Namespaces) == 0 {
+		namespace = ""
+	}
+	return access{verb, subresource, namespace}
 }
 
 // rule is the RBAC rule that grants it.
