@@ -40,6 +40,14 @@ func (a access) rule() string {
 	return fmt.Sprintf(`{apiGroups: [""], resources: [%s], verbs: [%s]}`, resource, a.verb)
 }
 
+// role is what has the rule, or should.
+func (a access) role() string {
+	if a.namespace == "" {
+		return "ClusterRole"
+	}
+	return fmt.Sprintf("role in namespace %q", a.namespace)
+}
+
 // Error says why a pod is not profiled, or why the cluster does not tell its
 // pods. It is a failure of a pull in the pipeline's sense.
 type Error struct {
@@ -65,11 +73,7 @@ func inWords(err error, a access) *Error {
 	switch {
 	case apierrors.IsForbidden(err):
 		e.What = incident.OutcomeDenied
-		role := "ClusterRole"
-		if a.namespace != "" {
-			role = fmt.Sprintf("role in namespace %q", a.namespace)
-		}
-		e.Words = fmt.Sprintf("profbot's %s lacks the rule %s; the API server says: %s", role, a.rule(), clean(status.ErrStatus.Message))
+		e.Words = fmt.Sprintf("profbot's %s lacks the rule %s; the API server says: %s", a.role(), a.rule(), clean(status.ErrStatus.Message))
 	case apierrors.IsUnauthorized(err):
 		e.What = incident.OutcomeDenied
 		e.Words = "the API server does not accept profbot's credentials: check the kubeconfig, or the service account's token"

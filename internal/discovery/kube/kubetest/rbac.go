@@ -4,15 +4,19 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
@@ -102,6 +106,24 @@ func permissions(t testing.TB, file string) (roles []rbacv1.ClusterRole, bound [
 			bound = append(bound, b.RoleRef.Name)
 		}
 	}
+}
+
+// review says what the client may do.
+func (s *Server) review(w http.ResponseWriter, r *http.Request) {
+	var review authorizationv1.SelfSubjectAccessReview
+	d := json.NewDecoder(io.LimitReader(r.Body, 64<<10))
+	d.DisallowUnknownFields()
+	err := d.Decode(&review)
+	a := review.Spec.ResourceAttributes
+	if err != nil || a == nil || review.Kind != "SelfSubjectAccessReview" || review.APIVersion != "authorization.k8s.io/v1" {
+		s.fail(w, r, apierrors.NewBadRequest("this is no SelfSubjectAccessReview"))
+		return
+	}
+	q := request{verb: a.Verb, namespace: a.Namespace, name: a.Name, subresource: a.Subresource}
+	review.Status.Allowed = a.Resource == "pods" && a.Group == "" && s.allowed(q, Use{q.verb, q.resource()})
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusCreated)
+	_ = json.NewEncoder(w).Encode(review)
 }
 
 // Grants are all uses that rules allow, by verb and resource, which has its
