@@ -35,7 +35,7 @@ func (f *Finder) Confirm(ctx context.Context, t incident.Target) error {
 		return &Error{What: incident.OutcomeGone, Words: "the pod does not exist any more"}
 	}
 	if err != nil {
-		e := inWords(timedOut(ctx, err), access{verb: "get", namespace: t.Namespace})
+		e := inWords(timedOut(ctx, err), f.access("get", "", t.Namespace))
 		// Whatever the reason: a pod that cannot be told from another is out
 		// of reach.
 		e.What, e.Words = incident.OutcomeUnreachable, "not asked, since nobody confirms that its address is still its own: "+e.Words

@@ -31,22 +31,20 @@ func (f *Finder) Pods(_ context.Context, service, env string) ([]incident.Target
 	if service == "" {
 		records = nil
 	}
-	var out []incident.Target
+	var ready, others []incident.Target
 	var envs []string
 	for _, r := range records {
-		if !r.target() {
-			continue
-		}
-		if env != "" && r.env != "" && r.env != env {
+		switch {
+		case !r.target():
+		case env != "" && r.env != "" && r.env != env:
 			envs = append(envs, r.env)
-			continue
+		case r.ready:
+			ready = append(ready, f.target(r, now))
+		default:
+			others = append(others, f.target(r, now))
 		}
-		out = append(out, f.target(r, now))
 	}
-	if len(out) > 0 {
-		slices.SortStableFunc(out, func(a, b incident.Target) int {
-			return cmp.Compare(strings.Count(a.Found, notReady), strings.Count(b.Found, notReady))
-		})
+	if out := append(ready, others...); len(out) > 0 {
 		return out, nil
 	}
 	for _, s := range f.scopes {
@@ -141,8 +139,6 @@ func (r *record) address() (netip.Addr, bool) {
 	return a, err == nil && a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast()
 }
 
-const notReady = ", not ready"
-
 func (f *Finder) target(r *record, now time.Time) incident.Target {
 	set := f.opt.Settings(r.service, r.env)
 	at, _ := r.address()
@@ -155,7 +151,7 @@ func (f *Finder) target(r *record, now time.Time) incident.Target {
 		Refuses: slices.Clone(r.refuses), Found: r.found,
 	}
 	if !r.ready {
-		t.Found += notReady
+		t.Found += ", not ready"
 	}
 	for _, s := range f.scopes {
 		if s.namespace == "" || s.namespace == r.Namespace {

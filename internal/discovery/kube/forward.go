@@ -68,7 +68,7 @@ func (f *Finder) dial(ctx context.Context, t incident.Target, port string) (net.
 	to := f.client.Post().Namespace(t.Namespace).Resource("pods").Name(t.Pod).SubResource("portforward").URL()
 	streams, verb, err := f.streams(ctx, to)
 	if err != nil {
-		return nil, forwardWords(timedOut(ctx, err), verb, t)
+		return nil, f.forwardWords(timedOut(ctx, err), verb, t)
 	}
 	// Opening streams takes no context.
 	opening := context.AfterFunc(ctx, func() { _ = streams.Close() })
@@ -78,16 +78,16 @@ func (f *Finder) dial(ctx context.Context, t incident.Target, port string) (net.
 	}
 	if err != nil {
 		_ = streams.Close()
-		return nil, forwardWords(timedOut(ctx, err), verb, t)
+		return nil, f.forwardWords(timedOut(ctx, err), verb, t)
 	}
 	return c, nil
 }
 
-func forwardWords(err error, verb string, t incident.Target) error {
+func (f *Finder) forwardWords(err error, verb string, t incident.Target) error {
 	if apierrors.IsNotFound(err) {
 		return &Error{What: incident.OutcomeGone, Words: "the pod does not exist any more", err: err}
 	}
-	return inWords(err, access{verb: verb, subresource: "portforward", namespace: t.Namespace})
+	return inWords(err, f.access(verb, "portforward", t.Namespace))
 }
 
 // streams upgrades a request to a connection of many streams. SPDY needs one

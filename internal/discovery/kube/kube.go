@@ -60,8 +60,8 @@ type Options struct {
 	Context    string   // within that file; "" means its current one
 	Namespaces []string // to look in; empty means all
 	Selector   string   // label selector of the pods to know at all; "" means all
-	// Everyone makes every pod with a service name a target. By default those
-	// are that say so by an annotation.
+	// Everyone makes every pod with a service name a target. By default only
+	// those are targets that say so by an annotation.
 	Everyone   bool
 	Port       int          // of pods that do not say theirs; 0 means 6060
 	Reach      incident.Via // how the targets are to be reached
@@ -137,7 +137,7 @@ func New(opt Options) (*Finder, error) {
 		namespaces = []string{""}
 	}
 	for _, ns := range namespaces {
-		f.scopes = append(f.scopes, &scope{namespace: ns, synced: make(chan struct{})})
+		f.scopes = append(f.scopes, &scope{namespace: ns, synced: make(chan struct{}), errs: map[string]error{}})
 	}
 	return f, nil
 }

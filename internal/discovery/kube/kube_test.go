@@ -3,10 +3,12 @@ package kube_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -377,6 +379,54 @@ func TestOutage(t *testing.T) {
 	if err != nil || got[0].Found != "annotation profbot.io/scrape" {
 		t.Errorf("%+v, %v", got, err)
 	}
+}
+
+// TestLog: a change of state is a line, and neither its going on nor what is
+// routine.
+func TestLog(t *testing.T) {
+	s := kubetest.New(t, kubetest.Options{OldServer: true})
+	s.Put(pod("a", "10.0.0.1", "api", optedIn))
+	var log lines
+	f := started(t, s, kube.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	until(t, "watching", func() bool { return s.Count("watch", "pods") > 0 })
+	if got := log.String(); got != "" {
+		t.Errorf("a start is worth %q", got)
+	}
+	asked := make(chan struct{}, 1000)
+	s.Before(func(w http.ResponseWriter, r *http.Request) bool {
+		http.Error(w, "etcd is having a bad day", http.StatusInternalServerError)
+		asked <- struct{}{}
+		return true
+	})
+	s.CutWatches()
+	for range 20 {
+		<-asked
+	}
+	s.Before(nil)
+	until(t, "well again", func() bool { return f.Ready() == nil })
+	f.Stop()
+	got := log.String()
+	if warned := strings.Count(got, "level=WARN"); warned < 1 || warned > 2 || strings.Count(got, "level=INFO") != 1 || strings.Contains(got, kubetest.Token) {
+		t.Errorf("of an outage it says:\n%s", got)
+	}
+}
+
+// lines is a log that several goroutines write.
+type lines struct {
+	mu sync.Mutex // protects b
+	b  strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // TestDownAtStart: the server comes up after profbot did.

@@ -92,7 +92,7 @@ func (p *proxy) tellApart(resp *http.Response) (*http.Response, error) {
 	}
 	resp.Body.Close()
 	status.Code = int32(resp.StatusCode)
-	return nil, inProxyWords(&apierrors.StatusError{ErrStatus: status}, access{verb: "get", subresource: "proxy", namespace: p.target.Namespace})
+	return nil, inProxyWords(&apierrors.StatusError{ErrStatus: status}, p.finder.access("get", "proxy", p.target.Namespace))
 }
 
 // inProxyWords also knows what happened between API server and pod.

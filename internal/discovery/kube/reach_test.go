@@ -362,13 +362,18 @@ func TestCancel(t *testing.T) {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithCancelCause(t.Context())
-			go func() { // ends when the request has arrived
-				until(t, "asked", func() bool { return len(x.requests()) == 1 })
-				cancel(errors.New("the incident is over"))
-			}()
 			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, strings.Replace(tt.URL, "/debug/pprof", "/hang", 1), nil)
-			if resp, err := through.RoundTrip(req); err == nil {
-				resp.Body.Close()
+			failed := make(chan error)
+			go func() { // ends with the request
+				resp, err := through.RoundTrip(req)
+				if err == nil {
+					resp.Body.Close()
+				}
+				failed <- err
+			}()
+			until(t, "asked", func() bool { return len(x.requests()) == 1 })
+			cancel(errors.New("the incident is over"))
+			if err := <-failed; err == nil {
 				t.Error("an answer")
 			}
 			select {
@@ -467,14 +472,17 @@ func TestTerminatedWhileProfiled(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			go func() { // ends when the request has arrived
-				until(t, "asked", func() bool { return len(x.requests()) == 1 })
-				p.DeletionTimestamp = &metav1.Time{Time: time.Now()}
-				s.Put(p)
-				x.CloseClientConnections()
+			failed := make(chan error)
+			go func() { // ends with the request
+				_, _, err := ask(t, through, tt.URL+"/profile?seconds=30")
+				failed <- err
 			}()
-			if status, _, err := ask(t, through, tt.URL+"/profile?seconds=30"); err == nil {
-				t.Errorf("status %d of a pod that is gone", status)
+			until(t, "asked", func() bool { return len(x.requests()) == 1 })
+			p.DeletionTimestamp = &metav1.Time{Time: time.Now()}
+			s.Put(p)
+			x.CloseClientConnections()
+			if err := <-failed; err == nil {
+				t.Error("an answer of a pod that is gone")
 			}
 			fail, ok := errors.AsType[*kube.Error](f.Confirm(t.Context(), tt))
 			if !ok || fail.What != incident.OutcomeGone {

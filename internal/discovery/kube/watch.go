@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -31,9 +33,12 @@ type scope struct {
 
 	mu     sync.Mutex // protects what is below
 	listed bool
-	err    error     // of the last request; nil when it was answered
-	since  time.Time // when the first of the requests failed that have failed since
-	begun  time.Time // when the request began that waits for its answer; zero for none
+	// errs are of the last list and the last watch; none when it was answered.
+	// A list does not make up for a watch that fails; a watch, which goes on
+	// from the last thing known or begins with everything, does for a list.
+	errs  map[string]error
+	since time.Time // when the pods were last known to be as they are known; set while there are errs
+	begun time.Time // when the request began that waits for its answer; zero for none
 }
 
 // watch mirrors the pods of a scope into the cache until ctx ends.
@@ -95,12 +100,21 @@ func (l *lister) WatchWithContext(ctx context.Context, o metav1.ListOptions) (wa
 	l.s.asking(time.Now())
 	w, err := l.f.client.Get().Namespace(l.s.namespace).Resource("pods").VersionedParams(&o, parameters).MaxRetries(1).Watch(ctx)
 	begun()
-	l.note(outer, ctx, "watch", err)
+	if err == nil || !routine(err, o) {
+		l.note(outer, ctx, "watch", err)
+	}
 	if err != nil {
 		cancel()
 		return nil, err
 	}
 	return &bounded{w, cancel}, nil
+}
+
+// routine tells of errors that are part of how things are done: the server is
+// too old for a watch that begins with everything, or has forgotten the version
+// that the watch was to go on from. A list follows.
+func routine(err error, o metav1.ListOptions) bool {
+	return o.SendInitialEvents != nil && apierrors.IsInvalid(err) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err)
 }
 
 // narrow leaves out what could never be a target.
@@ -121,7 +135,7 @@ func (l *lister) note(outer, ctx context.Context, verb string, err error) {
 	if err != nil {
 		err = inWords(err, access{verb: verb, namespace: l.s.namespace})
 	}
-	switch changed := l.s.answered(err, time.Now()); {
+	switch changed := l.s.answered(verb, err, time.Now()); {
 	case !changed:
 	case err != nil:
 		log.WarnContext(ctx, "kubernetes does not tell the pods, going on with what is known", "error", err)
@@ -148,18 +162,30 @@ func (s *scope) asking(now time.Time) {
 	s.begun = now
 }
 
-// answered says how it ended, and tells whether that is news.
-func (s *scope) answered(err error, now time.Time) (changed bool) {
+// answered says how a request ended, and tells whether that is news.
+func (s *scope) answered(verb string, err error, now time.Time) (changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.begun = time.Time{}
-	changed = (err == nil) != (s.err == nil) || err != nil && s.err.Error() != err.Error()
-	if err != nil && s.err == nil {
+	before := s.errLocked()
+	switch {
+	case err != nil:
+		s.errs[verb] = err
+	case verb == "watch":
+		clear(s.errs)
+	default:
+		delete(s.errs, verb)
+	}
+	after := s.errLocked()
+	if before == nil || err == nil {
 		s.since = now
 	}
-	s.err = err
-	return changed
+	return (before == nil) != (after == nil) || after != nil && after.Error() != before.Error()
 }
+
+// errLocked is why the pods are not up to date.
+// Must be called with mu held.
+func (s *scope) errLocked() error { return cmp.Or(s.errs["list"], s.errs["watch"]) }
 
 // filled says that all pods of the scope are known.
 func (s *scope) filled() {
@@ -176,7 +202,7 @@ func (s *scope) filled() {
 func (s *scope) age(now time.Time) (listed bool, age time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
+	if s.errLocked() != nil {
 		age = now.Sub(s.since)
 	}
 	return s.listed, age
@@ -190,13 +216,14 @@ func (s *scope) trouble(now time.Time) error {
 	if s.namespace != "" {
 		where = fmt.Sprintf("the pods of namespace %q", s.namespace)
 	}
+	err := s.errLocked()
 	switch {
-	case s.listed && s.err == nil:
+	case s.listed && err == nil:
 		return nil
 	case s.listed:
-		return fmt.Errorf("%s are known as of %s ago: %w", where, now.Sub(s.since).Round(time.Second), s.err)
-	case s.err != nil:
-		return fmt.Errorf("%s are not known: %w", where, s.err)
+		return fmt.Errorf("%s are known as of %s ago: %w", where, now.Sub(s.since).Round(time.Second), err)
+	case err != nil:
+		return fmt.Errorf("%s are not known: %w", where, err)
 	case s.begun.IsZero():
 		return fmt.Errorf("%s are not known: the API server was not asked yet", where)
 	default:

@@ -19,7 +19,16 @@ import (
 type access struct {
 	verb        string
 	subresource string // of pods; "" is the pods themselves
-	namespace   string // "" is all
+	namespace   string // that a role of its own permits it in; "" for a ClusterRole
+}
+
+// access is what a use of one pod is to RBAC. Where all namespaces are watched
+// one ClusterRole permits everything.
+func (f *Finder) access(verb, subresource, namespace string) access {
+	if len(f.opt.Namespaces) == 0 {
+		namespace = ""
+	}
+	return access{verb, subresource, namespace}
 }
 
 // rule is the RBAC rule that grants it.
@@ -29,6 +38,14 @@ func (a access) rule() string {
 		resource += "/" + a.subresource
 	}
 	return fmt.Sprintf(`{apiGroups: [""], resources: [%s], verbs: [%s]}`, resource, a.verb)
+}
+
+// role is what has the rule, or should.
+func (a access) role() string {
+	if a.namespace == "" {
+		return "ClusterRole"
+	}
+	return fmt.Sprintf("role in namespace %q", a.namespace)
 }
 
 // Error says why a pod is not profiled, or why the cluster does not tell its
@@ -56,11 +73,7 @@ func inWords(err error, a access) *Error {
 	switch {
 	case apierrors.IsForbidden(err):
 		e.What = incident.OutcomeDenied
-		role := "ClusterRole"
-		if a.namespace != "" {
-			role = fmt.Sprintf("role in namespace %q", a.namespace)
-		}
-		e.Words = fmt.Sprintf("profbot's %s lacks the rule %s; the API server says: %s", role, a.rule(), clean(status.ErrStatus.Message))
+		e.Words = fmt.Sprintf("profbot's %s lacks the rule %s; the API server says: %s", a.role(), a.rule(), clean(status.ErrStatus.Message))
 	case apierrors.IsUnauthorized(err):
 		e.What = incident.OutcomeDenied
 		e.Words = "the API server does not accept profbot's credentials: check the kubeconfig, or the service account's token"
