@@ -18,6 +18,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"runtime"
 	"strings"
@@ -327,4 +328,14 @@ func signed(template, parent *x509.Certificate, key, by *ecdsa.PrivateKey) *x509
 		panic(fmt.Sprintf("read a certificate: %v", err))
 	}
 	return cert
+}
+
+func parsed(t *testing.T, address string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = nil // as Pull does
+	return u
 }
