@@ -2,6 +2,7 @@ package collector
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,13 +22,15 @@ func TestBreaker(t *testing.T) {
 		bad := &Error{What: incident.OutcomeTimeout, Words: "no complete answer within 45s"}
 		said := &Error{What: incident.OutcomeBusy, Words: "busy"}
 		neutral := &Error{What: incident.OutcomeMoved, Words: "moved", neutral: true}
-		pull := func(err error) {
+		pull := func(err error, change string) {
 			t.Helper()
 			tr, aerr := b.admit(live)
 			if aerr != nil {
 				t.Fatal(aerr)
 			}
-			b.done(tr, err)
+			if got := b.done(tr, err); got != change {
+				t.Errorf("change %q, want %q", got, change)
+			}
 		}
 		rests := func(want string) {
 			t.Helper()
@@ -45,14 +48,14 @@ func TestBreaker(t *testing.T) {
 		}
 		// An answer, whichever it is, ends the row; what says nothing does not.
 		for _, err := range []error{bad, bad, said, bad, bad, nil, bad, neutral, bad} {
-			pull(err)
+			pull(err, "")
 			rests("")
 		}
 		late, err := b.admit(live)
 		if err != nil {
 			t.Fatal(err)
 		}
-		pull(bad)
+		pull(bad, "left alone for 1m0s after 3 failures in a row")
 		rests(`3 pulls in a row failed, the last with "timeout: no complete answer within 45s"; next try after 00:01 UTC`)
 		b.done(late, nil) // it began before, and says nothing about now
 		rests("next try after 00:01 UTC")
@@ -67,8 +70,8 @@ func TestBreaker(t *testing.T) {
 		rests("one pull is trying now")
 		b.done(trial, neutral) // the next may try
 		rests("")
-		for _, rest := range []time.Duration{2, 4, 8, 16, 16} {
-			pull(bad)
+		for i, rest := range []time.Duration{2, 4, 8, 16, 16} {
+			pull(bad, fmt.Sprintf("left alone for %s after %d failures in a row", rest*time.Minute, 4+i))
 			<-time.After(rest*time.Minute - time.Second)
 			if b.check(live) == nil {
 				t.Errorf("it rests for less than %s", rest*time.Minute)
@@ -76,7 +79,7 @@ func TestBreaker(t *testing.T) {
 			<-time.After(time.Second)
 			rests("")
 		}
-		pull(said) // busy, and well
+		pull(said, "it answers again") // busy, and well
 		if len(b.services) != 0 {
 			t.Errorf("%d services are kept", len(b.services))
 		}
