@@ -76,6 +76,11 @@ func TestAccess(t *testing.T) {
 	if len(names) != 2 || names[0] == names[1] {
 		t.Errorf("certificates %q were shown, want a renewed one", names)
 	}
+	target.SetMode(pproftest.Idle)
+	got, err := (puller{c}).Pull(t.Context(), at, incident.KindCPU, time.Second)
+	if err != nil || got.Asked != time.Second || got.Window != time.Second || got.Started.IsZero() {
+		t.Errorf("pulled %+v, error %v", got, err)
+	}
 	at.TLS = ""
 	if _, err := c.Pull(t.Context(), at, incident.KindHeap, 0); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("without the settings: %v", err)

@@ -90,13 +90,14 @@ func (b *breakers) admit(of service) (trial, error) {
 }
 
 // done tells how an admitted pull ended. One that began before the service
-// was left alone says nothing about it any more.
-func (b *breakers) done(t trial, err error) {
+// was left alone says nothing about it any more. When that changes whether the
+// service is left alone, change says how, for the log.
+func (b *breakers) done(t trial, err error) (change string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.services[t.of]
 	if s != nil && s.era != t.era || s == nil && t.era != 0 {
-		return
+		return ""
 	}
 	e, _ := errors.AsType[*Error](err)
 	switch {
@@ -104,10 +105,13 @@ func (b *breakers) done(t trial, err error) {
 		if s != nil {
 			s.trying = false // another may try
 		}
-		return
+		return ""
 	case e == nil || !e.trouble():
 		delete(b.services, t.of)
-		return
+		if t.era != 0 {
+			return "it answers again"
+		}
+		return ""
 	case s == nil:
 		s = &breaker{}
 		b.services[t.of] = s
@@ -115,10 +119,11 @@ func (b *breakers) done(t trial, err error) {
 	s.row++
 	s.last = e.Error()
 	if s.row < b.failures && !s.trying {
-		return
+		return ""
 	}
 	b.era++
 	s.era, s.trying = b.era, false
 	s.rest = min(max(b.coolOff, 2*s.rest), longestRest*b.coolOff)
 	s.until = time.Now().Add(s.rest)
+	return fmt.Sprintf("left alone for %s after %d failures in a row", s.rest, s.row)
 }

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -29,7 +30,12 @@ type budget struct {
 	pods    map[string]bool
 	nodes   map[string]int
 	queues  map[service]*queue // those with pulls that run or wait
-	order   []*queue           // those with pulls that wait, the least recently served first
+	// served is when each service was served last, in places given out until
+	// then. It outlives the queues, since one who comes again for every place
+	// would else come first every time; there are as many as services.
+	served map[service]uint64
+	given  uint64 // places
+	asked  uint64 // for places
 }
 
 type queue struct {
@@ -41,6 +47,7 @@ type queue struct {
 type waiter struct {
 	place
 	granted chan struct{} // closed, with mu held, when the place is its own
+	number  uint64        // of those that asked before
 	passed  int           // how many of its queue were served that had asked later
 }
 
@@ -52,7 +59,7 @@ const patience = 8
 func newBudget(total, perService, perNode int) *budget {
 	return &budget{
 		total: total, perService: perService, perNode: perNode,
-		pods: map[string]bool{}, nodes: map[string]int{}, queues: map[service]*queue{},
+		pods: map[string]bool{}, nodes: map[string]int{}, queues: map[service]*queue{}, served: map[service]uint64{},
 	}
 }
 
@@ -69,9 +76,9 @@ func (b *budget) acquire(ctx context.Context, at place) (release func(), err err
 		q = &queue{service: at.service}
 		b.queues[at.service] = q
 	}
-	if q.waiting = append(q.waiting, w); len(q.waiting) == 1 {
-		b.order = append(b.order, q)
-	}
+	b.asked++
+	w.number = b.asked
+	q.waiting = append(q.waiting, w)
 	b.serveLocked()
 	b.mu.Unlock()
 	select {
@@ -82,7 +89,8 @@ func (b *budget) acquire(ctx context.Context, at place) (release func(), err err
 	b.mu.Lock()
 	i := slices.Index(q.waiting, w)
 	if i >= 0 {
-		b.leaveLocked(q, i)
+		q.waiting = slices.Delete(q.waiting, i, i+1)
+		b.forgetLocked(q)
 		b.serveLocked() // others may have waited for this one
 	}
 	b.mu.Unlock()
@@ -111,14 +119,19 @@ func (b *budget) release(w *waiter) {
 // serveLocked grants every place that can be granted. Must be called with mu
 // held, after every change.
 func (b *budget) serveLocked() {
-	for i := 0; i < len(b.order); i++ {
-		q := b.order[i]
-		j := b.nextLocked(q)
-		if j < 0 {
-			continue
+	for {
+		var q *queue
+		i := -1
+		for _, o := range b.queues {
+			if j := b.nextLocked(o); j >= 0 && (q == nil || b.beforeLocked(o, j, q, i)) {
+				q, i = o, j
+			}
 		}
-		w := q.waiting[j]
-		for _, earlier := range q.waiting[:j] {
+		if q == nil {
+			return
+		}
+		w := q.waiting[i]
+		for _, earlier := range q.waiting[:i] {
 			earlier.passed++
 		}
 		b.running++
@@ -127,13 +140,17 @@ func (b *budget) serveLocked() {
 		for _, p := range w.pods {
 			b.pods[p] = true
 		}
-		b.leaveLocked(q, j)
-		if k := slices.Index(b.order, q); k >= 0 { // now it is its turn last
-			b.order = append(slices.Delete(b.order, k, k+1), q)
-		}
+		b.given++
+		b.served[q.service] = b.given
+		q.waiting = slices.Delete(q.waiting, i, i+1)
 		close(w.granted)
-		i = -1 // from the beginning
 	}
+}
+
+// beforeLocked reports whether waiter i of p comes before waiter j of q: its
+// service was served less recently, or neither ever was and it has asked first.
+func (b *budget) beforeLocked(p *queue, i int, q *queue, j int) bool {
+	return cmp.Or(cmp.Compare(b.served[p.service], b.served[q.service]), cmp.Compare(p.waiting[i].number, q.waiting[j].number)) < 0
 }
 
 // nextLocked is the first waiter of q whose place is free; -1 for none.
@@ -151,15 +168,6 @@ func (b *budget) nextLocked(q *queue) int {
 		}
 	}
 	return -1
-}
-
-// leaveLocked takes waiter i out of q.
-func (b *budget) leaveLocked(q *queue, i int) {
-	q.waiting = slices.Delete(q.waiting, i, i+1)
-	if len(q.waiting) == 0 {
-		b.order = slices.DeleteFunc(b.order, func(o *queue) bool { return o == q })
-	}
-	b.forgetLocked(q)
 }
 
 func (b *budget) forgetLocked(q *queue) {

@@ -248,7 +248,11 @@ func (q *pull) run(ctx context.Context, window time.Duration) (p Profile, err er
 	if err != nil {
 		return Profile{}, err // it failed while this one waited
 	}
-	defer func() { q.c.breakers.done(trial, err) }()
+	defer func() {
+		if change := q.c.breakers.done(trial, err); change != "" {
+			q.c.opt.Logger.WarnContext(ctx, "breaker of a service", "service", of.name, "env", of.env, "change", change)
+		}
+	}()
 
 	u := base.JoinPath(path)
 	if q.kind != incident.KindCPU {

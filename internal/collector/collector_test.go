@@ -199,6 +199,9 @@ func TestOneCPUProfilePerProcess(t *testing.T) {
 	if err := errors.Join(<-errs, <-errs); err != nil {
 		t.Error(err)
 	}
+	if n := s.Most("/debug/pprof/profile"); n != 1 || s.Running() != 0 {
+		t.Errorf("%d were asked for at once, %d still run", n, s.Running())
+	}
 }
 
 func TestCancel(t *testing.T) {

@@ -72,7 +72,10 @@ func (q *pull) said(err error, e *Error) *Error {
 const wordLimit = 200 // characters quoted of a target's answer
 
 // clean makes one printable line of at most wordLimit characters.
-func clean(s string) string {
+func clean(s string) string { return cut(line(s)) }
+
+// line makes one printable line.
+func line(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
@@ -82,9 +85,12 @@ func clean(s string) string {
 		}
 		return r
 	}, s)
-	s = strings.Join(strings.Fields(s), " ")
+	return strings.Join(strings.Fields(s), " ")
+}
+
+func cut(s string) string {
 	if r := []rune(s); len(r) > wordLimit {
-		s = string(r[:wordLimit]) + "…"
+		return string(r[:wordLimit]) + "…"
 	}
 	return s
 }

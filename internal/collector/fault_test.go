@@ -80,6 +80,7 @@ var answers = []fault{
 // bombs are faults of how much the target says.
 var bombs = []fault{
 	{name: "a string of 16 MiB in 16 KiB", mode: pproftest.Bomb, opt: func(o *Options) { o.MaxRawBytes = 1 << 20 }, want: tooLarge, words: "it unpacks to more than the limit of 1048576 bytes"},
+	{name: "the same within the limits", mode: pproftest.Bomb, want: noProf, words: "it is a profile of (no text), and one of alloc_space was asked for"},
 	{name: "256 MiB in 256 KiB", mode: pproftest.BigBomb, want: tooLarge, words: "it unpacks to more than the limit of 67108864 bytes"},
 	{name: "2 million samples", mode: pproftest.Samples, kind: incident.KindCPU, window: time.Second, want: tooLarge, words: "it holds more than 1000000 samples"},
 	{name: "2 million locations", mode: pproftest.Locations, kind: incident.KindCPU, window: time.Second, want: tooLarge, words: "it holds more than 1000000 locations"},

@@ -134,6 +134,10 @@ func (q *pull) ended(outer, ctx context.Context, got int) *Error {
 	return e
 }
 
+// netHTTP takes off what net/http puts before an error, which depends on the
+// moment and tells people nothing.
+var netHTTP = strings.NewReplacer("net/http: HTTP/1.x transport connection broken: ", "", "readLoopPeekFailLocked: ", "")
+
 // noAnswer tells apart why there is no answer.
 func (q *pull) noAnswer(outer, ctx context.Context, err error) error {
 	if e := q.ended(outer, ctx, 0); e != nil {
@@ -144,7 +148,7 @@ func (q *pull) noAnswer(outer, ctx context.Context, err error) error {
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err
 	}
-	words := q.secrets.quote(err.Error())
+	words := q.secrets.quote(netHTTP.Replace(err.Error()))
 	e := &Error{What: incident.OutcomeUnreachable, Words: words}
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return &Error{What: incident.OutcomeRefused, Words: clean(r.words), neutral: true}
@@ -163,7 +167,7 @@ func (q *pull) noAnswer(outer, ctx context.Context, err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		e.Words, e.retry = "the connection was closed without an answer", true
 	case !network && !strings.Contains(words, "tls: "):
-		e.What, e.Words = incident.OutcomeNoPprof, "its answer is no HTTP: "+strings.TrimPrefix(words, "net/http: HTTP/1.x transport connection broken: ")
+		e.What, e.Words = incident.OutcomeNoPprof, "its answer is no HTTP: "+words
 	default:
 		e.retry = !strings.Contains(words, "tls: ")
 	}

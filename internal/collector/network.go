@@ -39,9 +39,9 @@ var never = []struct {
 	{prefixes("169.254.0.0/16", "fe80::/10"), "a link-local address"},
 	{prefixes("0.0.0.0/8", "::/128"), "an unspecified address"},
 	{prefixes("224.0.0.0/4", "255.255.255.255/32", "ff00::/8"), "a multicast or broadcast address"},
-	// NAT64, 6to4, Teredo and translated addresses: the packet goes to an IPv4
-	// address that is not the one that was looked at.
-	{prefixes("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::ffff:0:0:0/96"), "an IPv4 address in disguise"},
+	// NAT64, 6to4, Teredo, translated and compatible addresses: the packet goes
+	// to an IPv4 address that is not the one that was looked at.
+	{prefixes("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::ffff:0:0:0/96", "::/96"), "an IPv4 address in disguise"},
 }
 
 func prefixes(texts ...string) []netip.Prefix {
@@ -79,7 +79,7 @@ func (g *guard) refuses(a netip.Addr) string {
 	a = a.WithZone("")
 	in := func(p netip.Prefix) bool { return p.Contains(a) }
 	for _, n := range never {
-		if slices.ContainsFunc(n.networks, in) {
+		if slices.ContainsFunc(n.networks, in) && !a.IsLoopback() { // ::1 is in ::/96
 			return fmt.Sprintf("address %s is %s, which is never dialled", a, n.what)
 		}
 	}

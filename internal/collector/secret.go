@@ -74,8 +74,9 @@ func (s secrets) redact(text string) string {
 
 // quote makes one printable line without secrets.
 func (s secrets) quote(text string) string {
-	// Twice, since what is not printed may have parted a secret.
-	return s.redact(clean(s.redact(text)))
+	// Twice, since what is not printed may have parted a secret, and before
+	// the end is cut off, which may be within one.
+	return cut(s.redact(line(s.redact(text))))
 }
 
 // excerpt quotes the beginning of an answer, of which b may be a part.

@@ -18,6 +18,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"runtime"
 	"strings"
@@ -58,7 +59,7 @@ type fault struct {
 	took     time.Duration // from the call to its end
 	asked    time.Duration // of the target's CPU
 	requests int           // that the target got; -1 means none, 0 means one, of a raw one not counted
-	memory   int           // MiB that may be allocated in all, by both sides; 0 means 4
+	memory   int           // MiB that may be allocated in all, by both sides, which is more than the peak; 0 means 8
 }
 
 // play lets a fault happen in a bubble, in which time passes only when
@@ -117,7 +118,7 @@ func (f fault) play(t *testing.T) {
 		if took != f.took {
 			t.Errorf("it took %s, want %s", took, f.took)
 		}
-		if most := uint64(max(f.memory, 4)) << 20; allocated > most {
+		if most := uint64(max(f.memory, 8)) << 20; allocated > most {
 			t.Errorf("%d bytes were allocated, want at most %d", allocated, most)
 		}
 		synctest.Wait()
@@ -327,4 +328,14 @@ func signed(template, parent *x509.Certificate, key, by *ecdsa.PrivateKey) *x509
 		panic(fmt.Sprintf("read a certificate: %v", err))
 	}
 	return cert
+}
+
+func parsed(t *testing.T, address string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = nil // as Pull does
+	return u
 }

@@ -22,7 +22,7 @@ type ServiceState struct {
 	Running, Waiting int
 	Failures         int       // in a row; 0 when the last pull was answered
 	Last             string    // the last of them
-	Resting          time.Time // until when it is left alone; zero when it is not
+	Resting          time.Time // until when it is left alone; in the past when the next pull will try; zero when it is not
 }
 
 // State returns what the Collector does at the moment.

@@ -1,0 +1,134 @@
+package collector
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/profbot/profbot/internal/collector/pproftest"
+	"github.com/profbot/profbot/internal/incident"
+)
+
+func TestBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &breakers{failures: 3, coolOff: time.Minute, services: map[service]*breaker{}}
+		live, other := service{"live-api", "prod"}, service{"live-api", "staging"}
+		bad := &Error{What: incident.OutcomeTimeout, Words: "no complete answer within 45s"}
+		said := &Error{What: incident.OutcomeBusy, Words: "busy"}
+		neutral := &Error{What: incident.OutcomeMoved, Words: "moved", neutral: true}
+		pull := func(err error, change string) {
+			t.Helper()
+			tr, aerr := b.admit(live)
+			if aerr != nil {
+				t.Fatal(aerr)
+			}
+			if got := b.done(tr, err); got != change {
+				t.Errorf("change %q, want %q", got, change)
+			}
+		}
+		rests := func(want string) {
+			t.Helper()
+			err := b.check(live)
+			e, _ := errors.AsType[*Error](err)
+			switch {
+			case want == "" && err != nil:
+				t.Error(err)
+			case want != "" && (e == nil || e.What != incident.OutcomeResting || !strings.HasSuffix(e.Words, want) || e.Retryable()):
+				t.Errorf("error %v, want %q", err, want)
+			}
+			if err := b.check(other); err != nil {
+				t.Errorf("another env: %v", err)
+			}
+		}
+		// An answer, whichever it is, ends the row; what says nothing does not.
+		for _, err := range []error{bad, bad, said, bad, bad, nil, bad, neutral, bad} {
+			pull(err, "")
+			rests("")
+		}
+		late, err := b.admit(live)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pull(bad, "left alone for 1m0s after 3 failures in a row")
+		rests(`3 pulls in a row failed, the last with "timeout: no complete answer within 45s"; next try after 00:01 UTC`)
+		b.done(late, nil) // it began before, and says nothing about now
+		rests("next try after 00:01 UTC")
+		<-time.After(time.Minute)
+		rests("")
+		trial, err := b.admit(live)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rests("one pull is trying now")
+		b.done(late, bad)
+		rests("one pull is trying now")
+		b.done(trial, neutral) // the next may try
+		rests("")
+		for i, rest := range []time.Duration{2, 4, 8, 16, 16} {
+			pull(bad, fmt.Sprintf("left alone for %s after %d failures in a row", rest*time.Minute, 4+i))
+			<-time.After(rest*time.Minute - time.Second)
+			if b.check(live) == nil {
+				t.Errorf("it rests for less than %s", rest*time.Minute)
+			}
+			<-time.After(time.Second)
+			rests("")
+		}
+		pull(said, "it answers again") // busy, and well
+		if len(b.services) != 0 {
+			t.Errorf("%d services are kept", len(b.services))
+		}
+	})
+}
+
+// TestTrouble: which ends of a pull say that a service is in trouble.
+func TestTrouble(t *testing.T) {
+	for _, f := range append(append(append([]fault{}, answers...), connections...), bombs...) {
+		e := &Error{What: f.want}
+		if after, ok := strings.CutPrefix(f.words, "HTTP "); ok {
+			for _, d := range after[:3] {
+				e.Status = 10*e.Status + int(d-'0')
+			}
+		}
+		want := f.want == incident.OutcomeTimeout || f.want == incident.OutcomeUnreachable || e.Status >= 500 || e.Status == 429
+		if e.trouble() != want {
+			t.Errorf("%s: trouble is %v", f.name, e.trouble())
+		}
+	}
+}
+
+// TestState: what a status page is told while pulls run, wait and rest.
+func TestState(t *testing.T) {
+	bubble(t, Options{Simultaneous: 1, Failures: 1}, func(t *testing.T, c *Collector, target *pproftest.Server, _ *atomic.Int32) {
+		target.SetMode(pproftest.Hang)
+		for _, k := range []incident.Kind{incident.KindCPU, incident.KindCPU, incident.KindHeap} {
+			go c.Pull(t.Context(), pod, k, time.Second) // ended by its time limit
+		}
+		synctest.Wait()
+		want := State{
+			CPU: Load{Running: 1, Waiting: 1, Most: 1}, Other: Load{Running: 1, Most: 1},
+			Services: []ServiceState{{Service: "live-api", Running: 2, Waiting: 1}},
+		}
+		if d := cmp.Diff(want, c.State()); d != "" || c.Running() != 1 {
+			t.Errorf("state (-want +got):\n%s", d)
+		}
+		<-time.After(time.Minute)
+		want = State{
+			CPU: Load{Most: 1}, Other: Load{Most: 1},
+			Services: []ServiceState{{
+				Service: "live-api", Failures: 1, Last: "timeout: no complete answer within 15s",
+				Resting: time.Date(2000, 1, 1, 0, 1, 15, 0, time.UTC),
+			}},
+		}
+		got := c.State()
+		got.Services[0].Resting = got.Services[0].Resting.UTC()
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("state (-want +got):\n%s", d)
+		}
+	})
+}
