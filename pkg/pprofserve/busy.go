@@ -14,7 +14,7 @@ import (
 type Busy int
 
 const (
-	// Interrupt, the default, ends the profile of a profiler that is known to
+	// Interrupt is the default. It ends the profile of a profiler that is known to
 	// start over by itself (dd-trace-go's and pyroscope-go's), and takes its
 	// place until that one's next period begins, and after that again. What
 	// the other has sampled until then stays a valid, shorter profile; it has

@@ -10,7 +10,6 @@ import (
 	_ "net/http/pprof" // what this package is compared with
 	"reflect"
 	"regexp"
-	"runtime"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -20,13 +19,15 @@ import (
 	"github.com/profbot/profbot/pkg/pprofserve"
 )
 
+// own is a profile as programs make them for themselves.
+var own = pprof.NewProfile("example.com/own")
+
 // TestAnswersAsNetHTTPPprof asks this package and net/http/pprof the same, and
 // compares status, headers and what of the body does not depend on the moment.
 func TestAnswersAsNetHTTPPprof(t *testing.T) {
 	theirs := httptest.NewServer(http.DefaultServeMux)
 	t.Cleanup(theirs.Close)
 	ours := start(t, pprofserve.Options{})
-	own := pprof.NewProfile("example.com/own")
 	own.Add(t, 1)
 	t.Cleanup(func() { own.Remove(t) })
 	pc := reflect.ValueOf(strings.Join).Pointer()
@@ -164,29 +165,4 @@ func TestBothServe(t *testing.T) {
 	if !pprofserve.Exposed() {
 		t.Error("net/http/pprof is imported by this test, and Exposed says no")
 	}
-}
-
-// burn keeps a processor busy, under a name that profiles show.
-//
-//go:noinline
-func burn(stop <-chan struct{}) (sum int) {
-	for i := 0; ; i++ {
-		select {
-		case <-stop:
-			return sum
-		default:
-			for j := range 10_000 {
-				sum += i ^ j
-			}
-		}
-	}
-}
-
-// burning runs burn until the test ends.
-func burning(t *testing.T) {
-	t.Helper()
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() { runtime.KeepAlive(burn(stop)) })
-	t.Cleanup(func() { close(stop); wg.Wait() })
 }

@@ -118,20 +118,20 @@ func TestRecordTogether(t *testing.T) {
 		p := &profiler{}
 		s := newSampler(p, false)
 		var wg sync.WaitGroup
-		for i, span := range [][2]time.Duration{{0, 30}, {10, 30}, {15, 5}, {39, 2}} {
+		for i, span := range [][2]time.Duration{{0, 30 * time.Second}, {10 * time.Second, 30 * time.Second}, {15 * time.Second, 5 * time.Second}, {39 * time.Second, 2 * time.Second}} {
 			wg.Go(func() {
-				time.Sleep(span[0] * time.Second)
+				time.Sleep(span[0])
 				begin := time.Now()
-				profile, err := s.record(t.Context(), nil, span[1]*time.Second, Refuse, 0)
+				profile, err := s.record(t.Context(), nil, span[1], Refuse, 0)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if took := time.Since(begin); took != span[1]*time.Second {
+				if took := time.Since(begin); took != span[1] {
 					t.Errorf("recording %d took %s", i, took)
 				}
-				if d := duration(t, profile); d != span[1]*time.Second {
-					t.Errorf("recording %d of %ds has a profile of %s", i, span[1], d)
+				if d := duration(t, profile); d != span[1] {
+					t.Errorf("recording %d of %s has a profile of %s", i, span[1], d)
 				}
 			})
 		}
@@ -213,8 +213,9 @@ func TestInterrupt(t *testing.T) {
 				if took := time.Since(begin); took != 30*time.Second {
 					t.Errorf("it took %s", took)
 				}
-				cuts := 30*time.Second/period + 1
-				if d := duration(t, profile); d > 30*time.Second || d < 30*time.Second-cuts*watchEvery {
+				cuts := int64(30*time.Second/period) + 1
+				missing := time.Duration(cuts) * watchEvery
+				if d := duration(t, profile); d > 30*time.Second || d < 30*time.Second-missing {
 					t.Errorf("period %s, at %s: the profile is of %s", period, late, d)
 				}
 				time.Sleep(3*time.Minute + time.Second)

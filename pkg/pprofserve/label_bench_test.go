@@ -94,7 +94,7 @@ func BenchmarkLabel(b *testing.B) {
 	for _, l := range labellings {
 		b.Run(l.name, func(b *testing.B) {
 			h := l.handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-			r, w := httptest.NewRequest("GET", "/user/17", http.NoBody), &nobody{http.Header{}}
+			r, w := httptest.NewRequest(http.MethodGet, "/user/17", http.NoBody), &nobody{http.Header{}}
 			b.ReportAllocs()
 			for b.Loop() {
 				h.ServeHTTP(w, r)
@@ -127,7 +127,7 @@ func BenchmarkDo(b *testing.B) {
 // own time per operation says nothing.
 func BenchmarkLabelCost(b *testing.B) {
 	const turns, requests = 300, 500
-	r, w := httptest.NewRequest("GET", "/user/17", http.NoBody), &nobody{http.Header{}}
+	r, w := httptest.NewRequest(http.MethodGet, "/user/17", http.NoBody), &nobody{http.Header{}}
 	handlers := make([]http.Handler, len(labellings))
 	for i, l := range labellings {
 		handlers[i] = l.handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -181,7 +181,7 @@ func BenchmarkProfileSize(b *testing.B) {
 			if err := pprof.StartCPUProfile(&out); err != nil {
 				b.Fatal(err)
 			}
-			r, w := httptest.NewRequest("GET", "/user/17", http.NoBody), &nobody{http.Header{}}
+			r, w := httptest.NewRequest(http.MethodGet, "/user/17", http.NoBody), &nobody{http.Header{}}
 			for begin := time.Now(); time.Since(begin) < *length; {
 				h.ServeHTTP(w, r)
 			}

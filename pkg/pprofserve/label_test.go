@@ -180,7 +180,7 @@ func TestLabelNested(t *testing.T) {
 		}
 	})
 	w := httptest.NewRecorder()
-	pprofserve.LabelMux(mux).ServeHTTP(w, httptest.NewRequest("GET", "/api/list", http.NoBody))
+	pprofserve.LabelMux(mux).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/list", http.NoBody))
 	if got := w.Body.String(); got != "endpoint=GET /list" {
 		t.Errorf("labels %q", got)
 	}

@@ -131,7 +131,7 @@ func TestStream(t *testing.T) {
 // net/http/pprof, and so puts it on http.DefaultServeMux of whoever uses it.
 func TestExposed(t *testing.T) {
 	w := httptest.NewRecorder()
-	http.DefaultServeMux.ServeHTTP(w, httptest.NewRequest("GET", "/debug/pprof/", http.NoBody))
+	http.DefaultServeMux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/debug/pprof/", http.NoBody))
 	if w.Code != http.StatusOK || !pprofserve.Exposed() {
 		t.Errorf("pprof on the public mux answers %d, Exposed says %v", w.Code, pprofserve.Exposed())
 	}
@@ -144,7 +144,7 @@ func ExampleLabel() {
 		endpoint, _ := pprof.Label(r.Context(), "endpoint")
 		fmt.Println(endpoint)
 	})
-	r.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/users/4711", http.NoBody))
+	r.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/users/4711", http.NoBody))
 	// Output: GET /users/{id}
 }
 

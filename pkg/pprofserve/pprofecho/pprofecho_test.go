@@ -2,6 +2,7 @@ package pprofecho_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,7 +25,7 @@ func server(t *testing.T) *echo.Echo {
 	show := func(c echo.Context) error { return c.String(http.StatusOK, seen(c.Request().Context(), t)) }
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
 		code := http.StatusInternalServerError
-		if he, ok := err.(*echo.HTTPError); ok {
+		if he, ok := errors.AsType[*echo.HTTPError](err); ok {
 			code = he.Code
 		}
 		// This runs after all middleware: the context has a label, the goroutine none.
@@ -104,7 +105,7 @@ func ExampleLabel() {
 		fmt.Println(endpoint)
 		return nil
 	})
-	e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/users/4711", http.NoBody))
+	e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/users/4711", http.NoBody))
 	// Output: GET /users/:id
 }
 

@@ -105,7 +105,7 @@ func ExampleLabel() {
 		fmt.Println(endpoint)
 		return nil
 	})
-	e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/users/4711", http.NoBody))
+	e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/users/4711", http.NoBody))
 	// Output: GET /users/:id
 }
 

@@ -69,7 +69,7 @@ func TestLabel(t *testing.T) {
 		}
 	}
 	w := httptest.NewRecorder()
-	r.ServeHTTP(w, httptest.NewRequest("HEAD", "/live/list", http.NoBody))
+	r.ServeHTTP(w, httptest.NewRequest(http.MethodHead, "/live/list", http.NoBody))
 	if got := w.Header().Get("Seen"); got != "HEAD /live/list" {
 		t.Errorf("HEAD: %q", got)
 	}
@@ -101,7 +101,7 @@ func TestNotExposed(t *testing.T) {
 	}
 	defer s.Stop()
 	w := httptest.NewRecorder()
-	http.DefaultServeMux.ServeHTTP(w, httptest.NewRequest("GET", "/debug/pprof/", http.NoBody))
+	http.DefaultServeMux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/debug/pprof/", http.NoBody))
 	if w.Code != http.StatusNotFound || pprofserve.Exposed() {
 		t.Errorf("pprof is on the public mux: %d, Exposed says %v", w.Code, pprofserve.Exposed())
 	}
@@ -115,7 +115,7 @@ func ExampleLabel() {
 		endpoint, _ := pprof.Label(c.Request.Context(), "endpoint")
 		fmt.Println(endpoint)
 	})
-	r.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/users/4711", http.NoBody))
+	r.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/users/4711", http.NoBody))
 	// Output: GET /users/:id
 }
 
