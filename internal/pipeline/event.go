@@ -19,9 +19,10 @@ const (
 	// EventPosted is the Ref of an event that is on the timeline.
 	EventPosted = "posted"
 
-	eventTimeout = 10 * time.Second
+	eventTimeout = 25 * time.Second // a look and a post
 	// maxEvents is how often an event is tried, with 10 s, 20 s, 40 s, 80 s
-	// between: a verdict is news for minutes, and it is in Slack already.
+	// between, or as long as the error asks for: a verdict is news for minutes,
+	// and it is in Slack already.
 	maxEvents     = 5
 	firstEventGap = 10 * time.Second
 	maxEventText  = 3500 // bytes; Datadog takes 4,000 characters

@@ -230,8 +230,14 @@ func TestRefused(t *testing.T) {
 		status  incident.Status
 	}{
 		{"allocs", map[string][]incident.Kind{"a": {incident.KindAllocsAfter}}, []string{"mutex-before", "block-before", "cpu", "goroutine"}, "the owner of a has switched off its allocs profiles", ""},
-		{"CPU", map[string][]incident.Kind{"a": {incident.KindCPU, incident.KindMutex, incident.KindBlock}}, []string{"allocs-before", "allocs-after", "goroutine"}, "the owner of a has switched off its CPU, mutex, block profiles", ""},
-		{"everything of the hottest", map[string][]incident.Kind{"a": all}, nil, "1 of its pods are left alone", ""},
+		{"CPU of the hottest", map[string][]incident.Kind{"a": {incident.KindCPU}}, nil, "chose b (hot: 0.20 cores, hottest of 1 by CPU); 1 of its 2 pods left alone, since their owner has switched off CPU profiles", ""},
+		{
+			"CPU",
+			map[string][]incident.Kind{"a": {incident.KindCPU, incident.KindMutex, incident.KindBlock}, "b": {incident.KindCPU}},
+			[]string{"allocs-before", "allocs-after", "goroutine"},
+			"the owner of a has switched off its CPU, mutex, block profiles", "",
+		},
+		{"everything of the hottest", map[string][]incident.Kind{"a": all}, nil, "1 of its 2 pods left alone", ""},
 		{"everything", map[string][]incident.Kind{"a": all, "b": all}, nil, "has switched off every profile", incident.StatusFailed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

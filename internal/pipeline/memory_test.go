@@ -80,6 +80,35 @@ func TestMemoryWithoutCPU(t *testing.T) {
 	})
 }
 
+// TestMemoryOfABusyPod: a busy CPU profiler neither delays the heap nor brings
+// in a pod that has less of it; a pod that is gone is stood in for.
+func TestMemoryOfABusyPod(t *testing.T) {
+	for _, tc := range []struct {
+		fail  refusal
+		asked map[string]int
+	}{
+		{busy, map[string]int{"pod-0": 1}},
+		{refusal{incident.OutcomeGone, "gone", false}, map[string]int{"pod-0": 1, "pod-2": 1}},
+	} {
+		t.Run(string(tc.fail.what), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, three(), onePod, func(o *pipeline.Options) { o.Policy.NoControl = true })
+				w.bytes = map[string]float64{"pod-0": 2.5 * (1 << 30), "pod-1": 1 << 20, "pod-2": 1 << 30}
+				w.cluster.fails["pod-0 cpu"] = []error{tc.fail}
+				w.start()
+				rec, err := w.p.Accept(t.Context(), memoryAlert())
+				if err != nil {
+					t.Fatal(err)
+				}
+				u := w.untilFinal(t, rec.Incident)
+				if d := cmp.Diff(tc.asked, w.cpuAsked()); d != "" || u.Report == nil || u.Report.Pictured() != analysis.KindHeap {
+					t.Errorf("%s, %q, CPU profiles asked for (-want +got):\n%s", u.Incident.Status, u.Incident.Choice, d)
+				}
+			})
+		})
+	}
+}
+
 // TestSpikePassed: what the profile saw is held against the load when the pod
 // was chosen. The profile of the tests has some cores of CPU in its window.
 func TestSpikePassed(t *testing.T) {

@@ -33,9 +33,11 @@ func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
 	}
 	ch := incident.Choice{Measure: incident.MeasureOf(inc.Alert)}
 	all := len(pods)
-	pods = slices.DeleteFunc(slices.Clone(pods), func(t incident.Target) bool {
-		return len(incident.Plan(ch.Measure, incident.RoleHot, t.Refuses)) == 0
-	})
+	main, called := incident.KindCPU, "CPU"
+	if ch.Measure == incident.MeasureMemory {
+		main, called = incident.KindHeap, "heap"
+	}
+	pods, off := allowing(pods, ch.Measure, main)
 	if len(pods) == 0 {
 		return p.Store.Finish(ctx, inc.ID, nil, fmt.Sprintf("the owner of %q has switched off every profile of its pods", key.Service))
 	}
@@ -55,8 +57,8 @@ func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
 	}
 	picks, says := incident.Choose(pods, loads, ask)
 	notes := []string{says}
-	if off := all - len(pods); off > 0 {
-		notes = append(notes, fmt.Sprintf("%d of its pods are left alone: their owner has switched off every profile", off))
+	if off > 0 {
+		notes = append(notes, fmt.Sprintf("%d of its %d pods left alone, since their owner has switched off %s profiles", off, all, called))
 	}
 	var captures []incident.Capture
 	for _, pick := range picks {
@@ -71,6 +73,23 @@ func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
 	ch.Says, ch.Fleet = strings.Join(notes, "; "), fleetOf(pods, loads, picks, ch.Measure)
 	p.Logger.InfoContext(ctx, "pods chosen", "incident", inc.ID, "measure", ch.Measure, "choice", ch.Says)
 	return p.Store.Plan(ctx, inc.ID, ch, captures, p.enqueue)
+}
+
+// allowing are the pods whose owner lets the main kind of profile be taken, and
+// how many do not. Where that is none they are those that give anything at all.
+func allowing(pods []incident.Target, m incident.Measure, main incident.Kind) (able []incident.Target, off int) {
+	var some []incident.Target
+	for _, t := range pods {
+		if !main.RefusedBy(t.Refuses) {
+			able = append(able, t)
+		} else if len(incident.Plan(m, incident.RoleHot, t.Refuses)) > 0 {
+			some = append(some, t)
+		}
+	}
+	if len(able) == 0 {
+		return some, 0 // each chosen one says what it refuses
+	}
+	return able, len(pods) - len(able)
 }
 
 // capturesOf are the captures of one chosen pod.

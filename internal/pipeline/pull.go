@@ -211,7 +211,9 @@ func (p *Pipeline) failed(ctx context.Context, inc incident.Incident, c *inciden
 	was := *c
 	c.Status, c.Finished = incident.CaptureFailed, p.Now()
 	c.Outcome, c.Detail = outcomeOf(err)
-	if c.Kind == incident.KindCPU && c.Role == incident.RoleHot && replaceable(c.Outcome) {
+	// Where memory is the question a busy CPU profiler keeps nobody from the heap.
+	matters := inc.Measure != incident.MeasureMemory || lost(c.Outcome)
+	if c.Kind == incident.KindCPU && c.Role == incident.RoleHot && matters && replaceable(c.Outcome) {
 		done, err := p.standIn(ctx, inc, *c)
 		if done || err != nil {
 			return false, err

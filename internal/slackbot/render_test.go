@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -136,7 +137,9 @@ var hostile = []string{
 func TestTextsFromOutsideStayTexts(t *testing.T) {
 	for i, evil := range hostile {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			for _, u := range []slackbot.Update{evilUpdate(doneState(), evil), evilUpdate(failedState(), evil), evilUpdate(states()[2], evil)} {
+			for _, u := range []slackbot.Update{
+				evilUpdate(doneState(), evil), evilUpdate(fleetState(), evil), evilUpdate(memoryState(), evil), evilUpdate(failedState(), evil), evilUpdate(states()[2], evil),
+			} {
 				synctest.Test(t, func(t *testing.T) {
 					s := slacktest.New(slacktest.Options{})
 					if err := newBot(t, s).Publish(t.Context(), newLedger(), u); err != nil {
@@ -183,7 +186,10 @@ func evilUpdate(u slackbot.Update, evil string) slackbot.Update {
 	a := &u.Incident.Alert
 	a.Title, a.Status, a.Key.Service, a.Key.Env, a.RequestedBy, a.Source = evil, evil, evil, evil, evil, evil
 	a.URL = "javascript:alert(1)//" + evil
-	u.Incident.Choice, u.Incident.ID = evil, evil
+	u.Incident.Choice, u.Incident.ID = evil+"; "+evil+" was profiled in its place", evil
+	if u.Incident.Monitor != nil {
+		u.Incident.Monitor = &incident.Monitor{ID: evil, Name: evil, Query: evil, URL: evil}
+	}
 	if u.Incident.Failure != "" {
 		u.Incident.Failure = evil
 	}
@@ -194,6 +200,16 @@ func evilUpdate(u slackbot.Update, evil string) slackbot.Update {
 	}
 	if u.Report != nil {
 		r := aReport()
+		r.Focus, r.Heap, r.Findings = u.Report.Focus, u.Report.Heap, nil
+		for _, f := range u.Report.Findings {
+			f.Title, f.Why, f.Next = evil, evil, evil
+			f.Evidence = slices.Clone(f.Evidence)
+			for j := range f.Evidence {
+				e := &f.Evidence[j]
+				e.What, e.Func, e.File, e.Via = evil, evil, evil, evil
+			}
+			r.Findings = append(r.Findings, f)
+		}
 		r.Service, r.Notes = evil, []string{evil}
 		for i := range r.Endpoints {
 			e := &r.Endpoints[i]
