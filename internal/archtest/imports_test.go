@@ -49,7 +49,7 @@ var rings = map[string][]string{
 	"internal/demo/fleet": {"internal/incident", "pkg/sfcache", "pkg/sfcache/sfredis"},
 	"internal/demo":       {"internal/*"},
 	"internal/archtest":   {},
-	"cmd/profbot":         {"internal/*"},
+	"cmd/profbot":         {"internal/*", "deploy"},
 	"pkg/sfcache":         {},
 	"scripts/real":        {},
 }

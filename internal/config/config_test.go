@@ -212,3 +212,36 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// TestLoadDatadog: who sets up Datadog has no Slack and no services yet.
+func TestLoadDatadog(t *testing.T) {
+	dir := t.TempDir()
+	for _, tc := range []struct {
+		name, text string
+		env        []string
+		want       string // the error; "" for none
+	}{
+		{"nothing", "", nil, ""},
+		{"the rest is missing", "datadog: {api_key: a, app_key: b, site: datadoghq.eu}\n", nil, ""},
+		{"the rest is wrong", "slack: {channel: '#live'}\nretention: 1s\nnonsense: 1\n", nil, ""},
+		{"one key", "datadog: {api_key: a}\n", nil, "queries need both keys"},
+		{"a site", "datadog: {site: example.com}\n", nil, "no Datadog site"},
+		{"a token", "webhook: {tokens: [short]}\n", nil, "can be guessed"},
+		{"an unknown key", "webhook: {token: x}\n", nil, "there is no such key: write tokens"},
+		{"no YAML", "datadog: [\n", nil, "not found"},
+		{"a variable", "", []string{"PROFBOT_DATADOG_SITE=example.com"}, "no Datadog site"},
+		{"an unknown variable", "", []string{"PROFBOT_DATADOG_SIT=x"}, "write PROFBOT_DATADOG_SITE"},
+	} {
+		path := filepath.Join(dir, "profbot.yaml")
+		if err := os.WriteFile(path, []byte(tc.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.LoadDatadog(path, tc.env)
+		if tc.want == "" && (err != nil || cfg.Datadog.Metric != "container.cpu.usage") || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+	}
+	if _, err := config.LoadDatadog(filepath.Join(dir, "none.yaml"), nil); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -44,6 +44,41 @@ type loader struct {
 // os.Environ), and checks the whole. The error is of type [Faults] when the
 // content is wrong.
 func Load(path string, environ []string) (*Config, error) {
+	l, err := read(path, environ)
+	if err != nil {
+		return nil, err
+	}
+	l.check()
+	if len(l.faults) > 0 {
+		return nil, l.faults.sorted()
+	}
+	return l.cfg, nil
+}
+
+// LoadDatadog is Load for who sets up Datadog, which comes before the rest of
+// the configuration is complete: only faults of the keys under datadog and
+// webhook count, and none of them is required.
+func LoadDatadog(path string, environ []string) (*Config, error) {
+	l, err := read(path, environ)
+	if err != nil {
+		return nil, err
+	}
+	if len(l.cfg.Webhook.Tokens)+len(l.cfg.Webhook.Basic) > 0 {
+		l.webhook()
+	}
+	l.datadog()
+	l.faults = slices.DeleteFunc(l.faults, func(f Fault) bool {
+		section, _, _ := strings.Cut(f.Key, ".")
+		return section != "" && section != "datadog" && section != "webhook"
+	})
+	if len(l.faults) > 0 {
+		return nil, l.faults.sorted()
+	}
+	return l.cfg, nil
+}
+
+// read reads the file and the environment.
+func read(path string, environ []string) (*loader, error) {
 	l := &loader{cfg: defaults(), places: map[string]place{}, empty: map[string]bool{}}
 	if path != "" {
 		data, err := readFile(path)
@@ -59,11 +94,7 @@ func Load(path string, environ []string) (*Config, error) {
 	}
 	l.environ(environ)
 	l.unread = l.faults
-	l.check()
-	if len(l.faults) > 0 {
-		return nil, l.faults.sorted()
-	}
-	return l.cfg, nil
+	return l, nil
 }
 
 func readFile(path string) ([]byte, error) {

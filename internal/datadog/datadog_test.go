@@ -38,11 +38,18 @@ func start(t *testing.T, opt datadogtest.Options) (*datadogtest.Server, *datadog
 	}
 	s := datadogtest.New(opt)
 	t.Cleanup(s.Close)
-	c, err := datadog.New(datadog.Options{APIKey: apiKey, AppKey: appKey, URL: s.URL})
+	return s, client(t, s, datadog.Options{Fresh: -1})
+}
+
+// client is a client of s with the right keys.
+func client(t *testing.T, s *datadogtest.Server, opt datadog.Options) *datadog.Client {
+	t.Helper()
+	opt.APIKey, opt.AppKey, opt.URL = apiKey, appKey, s.URL
+	c, err := datadog.New(opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, c
+	return c
 }
 
 var approx = cmpopts.EquateApprox(1e-6, 0)
@@ -167,6 +174,10 @@ func bubble(t *testing.T, s *datadogtest.Server, f func(t *testing.T, c *datadog
 type direct struct{ http.Handler }
 
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	if r.Body == nil {
+		r.Body = http.NoBody // what a server's handler gets
+	}
 	done := make(chan *http.Response, 1)
 	go func() { // ended by the handler
 		rec := httptest.NewRecorder()
@@ -193,7 +204,7 @@ func TestRateLimit(t *testing.T) {
 		{"resets soon", 1, 3 * time.Second, time.Minute, 2, ""},
 		{"resets late", 1, time.Minute, time.Minute, 1, `HTTP 429: the rate limit "query" is used up for 60 s`},
 		{"refuses twice", 2, time.Second, time.Minute, 2, "HTTP 429"},
-		{"caller cannot wait", 1, 3 * time.Second, time.Second, 1, "is used up for 3 s"},
+		{"caller cannot wait", 1, 3 * time.Second, time.Second, 1, "ask Datadog for container.cpu.usage: gave up"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, _ := start(t, datadogtest.Options{})
@@ -251,13 +262,13 @@ func TestAnswers(t *testing.T) {
 		body   string
 		want   string
 	}{
-		{"keys refused", 403, `{"errors":["key ` + apiKey + ` and ` + appKey + ` are wrong"]}`, `HTTP 403: check datadog.api_key, datadog.app_key (scope timeseries_query) and datadog.site; it says "{\"errors\":[\"key [...] and [...]`},
-		{"a bad query", 400, `{"errors":["Error parsing query"]}`, `HTTP 400: "{\"errors\":[\"Error parsing query`},
+		{"keys refused", 403, `{"errors":["key ` + apiKey + ` and ` + appKey + ` are wrong"]}`, `HTTP 403: check datadog.api_key, datadog.app_key (scope timeseries_query) and datadog.site; it says "key [...] and [...] are wrong"`},
+		{"a bad query", 400, `{"errors":["Error parsing query"]}`, `HTTP 400: "Error parsing query"`},
 		{"a key where the quote ends", 400, strings.Repeat("x", 290) + apiKey, "HTTP 400: \"xxx"},
 		{"elsewhere", 307, "", "redirects are not followed"},
 		{"an error in an answer", 200, `{"status":"error","error":"no such metric for ` + appKey + `"}`, `it says "no such metric for [...]"`},
 		{"no JSON", 200, `<html>` + apiKey, `the answer is not understood: it begins with "<html>[...]"`},
-		{"endless", 200, `{"message":"` + strings.Repeat("x", 17<<20), "too large"},
+		{"endless", 200, `{"message":"` + strings.Repeat("x", 17<<20), "the answer is larger than 16 MiB"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -1,17 +1,25 @@
-// Package datadogtest is a Datadog API for tests and the demo: it checks keys,
-// understands the queries that profbot sends, and answers from loads that the
-// caller measures.
+// Package datadogtest is a Datadog API for tests and the demo. It knows the
+// calls that profbot makes and answers them as Datadog's official client has
+// recorded them; what Datadog would refuse it refuses too, and what Datadog
+// would let pass but cannot be meant (a field that does not exist, milliseconds
+// for seconds) as well. Loads and rates are what its owner measures.
+//
+// What is enforced: the keys, and which call needs which; permissions of the
+// application key; required fields, types and limits; rate limits with their
+// headers. What can go wrong on the way is switched on with [Server.FaultNext].
 package datadogtest
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
-	"fmt"
-	"maps"
+	"io"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,16 +27,37 @@ import (
 // Options configure a [Server].
 type Options struct {
 	APIKey, AppKey string
-	// Metric is the metric that has data; "" means container.cpu.usage.
+	// Permissions are what the application key may do; nil is everything.
+	Permissions []string
+	// Metric is the metric of CPU that has data; "" means container.cpu.usage.
 	Metric string
-	// Requests is the counter that has data; "" means trace.http.request.hits.
+	// MemoryMetric is that of memory; "" means container.memory.usage.
+	MemoryMetric string
+	// Requests is the counter of requests, by pod and by endpoint; "" means
+	// trace.http.request.hits.
 	Requests string
-	// Rates gives the requests a second of a service's pods; nil has none.
-	Rates func(service, env string) map[string]float64
 	// Loads gives the CPU of a service's pods in cores, by pod.
 	Loads func(service, env string) map[string]float64
+	// Memory gives the memory of a service's pods in bytes; nil has none.
+	Memory func(service, env string) map[string]float64
+	// Rates gives the requests a second of a service's pods; nil has none.
+	Rates func(service, env string) map[string]float64
+	// Endpoints gives the requests a second of a service's endpoints, by the
+	// resource names of the traces, which the answer writes as tags; nil has none.
+	Endpoints func(service, env string) map[string]float64
+	// Lag is how long an event takes to be listed; Datadog takes some 25 s.
+	Lag time.Duration
 	// OnQuery, when not nil, is called before a query is answered.
 	OnQuery func()
+	// Now tells the time; nil means time.Now.
+	Now func() time.Time
+}
+
+// Request is a request as it arrived, without its keys.
+type Request struct {
+	Method, Path string
+	Query        url.Values
+	Body         string
 }
 
 // Server is the fake. Its methods are safe for concurrent use.
@@ -36,126 +65,216 @@ type Server struct {
 	*httptest.Server
 	opt Options
 
-	mu      sync.Mutex // protects the fields below
-	queries []string
-	fail    int           // queries still to be refused
-	reset   time.Duration // what their answers say about the rate limit
-	unit    string
+	mu        sync.Mutex // protects the fields below
+	requests  []Request
+	queries   []string
+	fail      int           // queries still to be refused
+	reset     time.Duration // what their answers say about the rate limit
+	unit      string
+	memUnit   string
+	faults    []Fault
+	limits    map[string]*limit
+	events    []Event
+	monitors  []*Monitor
+	webhooks  map[string]*Webhook
+	variables map[string]*Variable
+	rules     []*Rule
+	ids       int64 // the last that was given out
 }
 
 // New starts a Server; Close ends it.
 func New(opt Options) *Server {
-	if opt.Metric == "" {
-		opt.Metric = "container.cpu.usage"
+	opt.Metric = cmp.Or(opt.Metric, "container.cpu.usage")
+	opt.MemoryMetric = cmp.Or(opt.MemoryMetric, "container.memory.usage")
+	opt.Requests = cmp.Or(opt.Requests, "trace.http.request.hits")
+	if opt.Now == nil {
+		opt.Now = time.Now
 	}
-	if opt.Requests == "" {
-		opt.Requests = "trace.http.request.hits"
+	s := &Server{
+		opt: opt, unit: "nanocore", memUnit: "byte", webhooks: map[string]*Webhook{}, variables: map[string]*Variable{},
+		limits: map[string]*limit{
+			"query": {max: 1600, period: time.Hour}, "event_stream_api": {max: 600, period: time.Minute},
+			"monitor": {max: 500, period: 10 * time.Second}, "global_org": {max: 12000, period: time.Minute},
+		},
 	}
-	s := &Server{opt: opt, unit: "nanocore"}
+	const hooks, variables, rules = "/api/v1/integration/webhooks/configuration/webhooks", "/api/v1/integration/webhooks/configuration/custom-variables", "/api/v2/monitor/notification_rule"
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/query", s.query)
+	for _, r := range []struct {
+		pattern    string
+		permission string // "" needs the API key alone
+		limit      string
+		handle     func(call) reply
+	}{
+		{"GET /api/v1/validate", "", "", s.validate},
+		{"GET /api/v1/query", "timeseries_query", "query", s.query},
+		{"POST /api/v1/events", "", "", s.createEvent},
+		{"GET /api/v1/events", "events_read", "event_stream_api", s.listEvents},
+		{"GET /api/v1/monitor", "monitors_read", "monitor", s.listMonitors},
+		{"POST /api/v1/monitor", "monitors_write", "monitor", s.createMonitor},
+		{"GET /api/v1/monitor/{id}", "monitors_read", "monitor", s.getMonitor},
+		{"PUT /api/v1/monitor/{id}", "monitors_write", "monitor", s.updateMonitor},
+		{"POST " + hooks, "create_webhooks", "global_org", s.createWebhook},
+		{"GET " + hooks + "/{name}", "create_webhooks", "global_org", s.getWebhook},
+		{"PUT " + hooks + "/{name}", "create_webhooks", "global_org", s.updateWebhook},
+		{"POST " + variables, "create_webhooks", "global_org", s.createVariable},
+		{"GET " + variables + "/{name}", "create_webhooks", "global_org", s.getVariable},
+		{"PUT " + variables + "/{name}", "create_webhooks", "global_org", s.updateVariable},
+		{"GET " + rules, "monitor_config_policy_write", "global_org", s.listRules},
+		{"POST " + rules, "monitor_config_policy_write", "global_org", s.createRule},
+		{"PATCH " + rules + "/{id}", "monitor_config_policy_write", "global_org", s.updateRule},
+	} {
+		mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { s.serve(w, req, r.permission, r.limit, r.handle) })
+	}
 	s.Server = httptest.NewServer(mux)
 	return s
 }
 
-// FailNext makes the next n queries answer 429, with a rate limit that resets
-// after so many whole seconds.
-func (s *Server) FailNext(n int, reset time.Duration) {
-	s.mu.Lock()
-	s.fail, s.reset = n, reset
-	s.mu.Unlock()
+// call is a request that may be answered.
+type call struct {
+	*http.Request
+	body []byte
 }
 
-// SetUnit changes the unit of the answers; "" answers without one.
-func (s *Server) SetUnit(unit string) { s.mu.Lock(); s.unit = unit; s.mu.Unlock() }
-
-// Queries lists the queries received, the refused ones too.
-func (s *Server) Queries() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.queries)
+// reply is an answer; a string as the value is an error in Datadog's form.
+type reply struct {
+	status int
+	value  any
 }
 
-var queryForm = regexp.MustCompile(`^(avg|sum):([A-Za-z0-9_.]+)\{service:([^,}]+)(?:,env:([^,}]+))?\} by \{pod_name\}(\.as_rate\(\))?$`)
+func refuse(words string) reply { return reply{http.StatusBadRequest, words} }
 
-func (s *Server) query(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query().Get("query")
+// serve is what all calls have in common.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, permission, limit string, handle func(call) reply) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, 5<<20))
+	if err != nil {
+		return // the client went away
+	}
 	s.mu.Lock()
-	s.queries = append(s.queries, q)
-	fail, reset, unit := s.fail, s.reset, s.unit
-	s.fail = max(0, s.fail-1)
+	s.requests = append(s.requests, Request{r.Method, r.URL.Path, r.URL.Query(), string(body)})
+	if r.URL.Path == "/api/v1/query" {
+		s.queries = append(s.queries, r.URL.Query().Get("query"))
+	}
+	fault := s.takeFault(r)
 	s.mu.Unlock()
-	if s.opt.OnQuery != nil {
+	if fault.Delay > 0 {
+		select {
+		case <-time.After(fault.Delay):
+		case <-r.Context().Done():
+			return
+		}
+	}
+	if fault.breaks() && !fault.After {
+		fault.answer(w, http.StatusOK, []byte(`{"status":"ok"}`))
+		return
+	}
+	if r.URL.Path == "/api/v1/query" && s.opt.OnQuery != nil {
 		s.opt.OnQuery()
 	}
-	if r.Header.Get("DD-API-KEY") != s.opt.APIKey || r.Header.Get("DD-APPLICATION-KEY") != s.opt.AppKey {
-		reply(w, http.StatusForbidden, map[string]any{"errors": []string{"Forbidden"}})
-		return
+	answer := s.admit(w.Header(), r, permission, limit)
+	if answer.status == 0 {
+		if answer = s.typed(r, body); answer.status == 0 {
+			answer = handle(call{r, body})
+		}
 	}
-	w.Header().Set("X-RateLimit-Name", "query")
-	w.Header().Set("X-RateLimit-Limit", "1600")
-	w.Header().Set("X-RateLimit-Period", "3600")
-	w.Header().Set("X-RateLimit-Remaining", "1599")
-	w.Header().Set("X-RateLimit-Reset", "60")
-	if fail > 0 {
-		w.Header().Set("X-RateLimit-Remaining", "0")
-		w.Header().Set("X-RateLimit-Reset", strconv.Itoa(int(reset/time.Second)))
-		reply(w, http.StatusTooManyRequests, map[string]any{"errors": []string{"Rate limit of requests reached"}})
-		return
+	if words, ok := answer.value.(string); ok {
+		answer.value = map[string]any{"errors": []string{words}}
 	}
-	from, err1 := strconv.ParseInt(r.URL.Query().Get("from"), 10, 64)
-	to, err2 := strconv.ParseInt(r.URL.Query().Get("to"), 10, 64)
-	if err1 != nil || err2 != nil || from >= to || to > 1e11 { // milliseconds are a common mistake
-		reply(w, http.StatusBadRequest, map[string]any{"errors": []string{"Invalid time range"}})
-		return
+	data, err := json.Marshal(answer.value)
+	if err != nil {
+		panic(err) // a bug of this package
 	}
-	m := queryForm.FindStringSubmatch(q)
-	if m == nil {
-		reply(w, http.StatusBadRequest, map[string]any{"errors": []string{fmt.Sprintf("Error parsing query: unable to parse %s", q)}})
-		return
-	}
-	series := []any{}
-	var values map[string]float64
-	switch {
-	case m[2] == s.opt.Metric && m[1] == "avg" && m[5] == "":
-		values = s.opt.Loads(m[3], m[4])
-	case m[2] == s.opt.Requests && m[1] == "sum" && m[5] != "" && s.opt.Rates != nil:
-		values, unit = s.opt.Rates(m[3], m[4]), "hit"
-	}
-	for _, pod := range slices.Sorted(maps.Keys(values)) {
-		series = append(series, oneSeries(q, m[2], pod, values[pod], unit, from, to))
-	}
-	reply(w, http.StatusOK, map[string]any{
-		"status": "ok", "res_type": "time_series", "from_date": from * 1000, "to_date": to * 1000, "query": q, "series": series,
-		"group_by": []string{"pod_name"}, "message": "", "resp_version": 1, "times": []any{}, "values": []any{},
-	})
-}
-
-func oneSeries(query, metric, pod string, value float64, unit string, from, to int64) map[string]any {
-	scale, family := map[string]float64{"nanocore": 1e-9, "microcore": 1e-6, "millicore": 1e-3, "core": 1, "kilocore": 1e3}[unit], "cpu"
-	if scale == 0 {
-		scale, family = 1, "other"
-	}
-	value /= scale
-	var points [][2]any
-	for at := from; at < to; at += 60 {
-		points = append(points, [2]any{float64(at * 1000), value})
-	}
-	points = append(points, [2]any{float64(to * 1000), nil}) // the last bucket is often not filled yet
-	var units any
-	if unit != "" {
-		units = []any{map[string]any{"family": family, "name": unit, "plural": unit + "s", "scale_factor": scale, "short_name": unit, "id": 0}, nil}
-	}
-	return map[string]any{
-		"metric": metric, "display_name": metric, "scope": "pod_name:" + pod, "tag_set": []string{"pod_name:" + pod},
-		"unit": units, "pointlist": points, "interval": 60, "length": len(points), "aggr": "avg", "expression": query,
-		"start": from * 1000, "end": to * 1000, "query_index": 0, "attributes": map[string]any{},
-	}
-}
-
-func reply(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // a client that went away is its business
+	w.Header().Set("Date", s.opt.Now().UTC().Format(http.TimeFormat))
+	if fault.breaks() {
+		fault.answer(w, answer.status, data)
+		return
+	}
+	w.WriteHeader(answer.status)
+	_, _ = w.Write(data) // a client that went away is its business
+}
+
+// admit checks keys, permission and rate limit, in this order.
+func (s *Server) admit(h http.Header, r *http.Request, permission, limit string) reply {
+	if r.Header.Get("DD-API-KEY") != s.opt.APIKey {
+		if r.URL.Path == "/api/v1/validate" {
+			return reply{http.StatusForbidden, "API key required"}
+		}
+		return reply{http.StatusForbidden, "Forbidden"}
+	}
+	if permission != "" && r.Header.Get("DD-APPLICATION-KEY") != s.opt.AppKey {
+		return reply{http.StatusForbidden, "Forbidden"}
+	}
+	if permission == "" && r.Header.Get("DD-APPLICATION-KEY") != "" && r.Method == http.MethodPost {
+		// Datadog does not mind; a key that is not needed should not travel.
+		return refuse("the application key is not needed here")
+	}
+	if permission != "" && s.opt.Permissions != nil && !slices.Contains(s.opt.Permissions, permission) {
+		return reply{http.StatusForbidden, map[string]any{"errors": []string{"Forbidden", "Failed permission authorization checks"}}}
+	}
+	if limit != "" {
+		return s.count(h, limit)
+	}
+	return reply{}
+}
+
+// typed checks that a body comes where one belongs, as JSON.
+func (s *Server) typed(r *http.Request, body []byte) reply {
+	if r.Method == http.MethodGet {
+		if len(body) > 0 {
+			return refuse("a body was sent where none belongs")
+		}
+		return reply{}
+	}
+	if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+		return reply{http.StatusUnsupportedMediaType, "Content-Type must be application/json"}
+	}
+	if !json.Valid(body) {
+		return refuse("Invalid JSON structure")
+	}
+	return reply{}
+}
+
+// decode reads a body into v, whose fields are all that may be there.
+func decode(body []byte, v any) (words string) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return "Invalid request: " + err.Error()
+	}
+	return ""
+}
+
+func (s *Server) validate(call) reply { return reply{http.StatusOK, map[string]any{"valid": true}} }
+
+// seconds reads a time in a query. Milliseconds are a common mistake.
+func seconds(v url.Values, key string) (int64, bool) {
+	n, err := strconv.ParseInt(v.Get(key), 10, 64)
+	return n, err == nil && n > 0 && n < 1e11
+}
+
+// Requests lists the requests received, the refused ones too.
+func (s *Server) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
+}
+
+// Calls lists the requests received as "METHOD /path".
+func (s *Server) Calls() []string {
+	var out []string
+	for _, r := range s.Requests() {
+		out = append(out, r.Method+" "+r.Path)
+	}
+	return out
+}
+
+// Writes lists the requests received that may change something.
+func (s *Server) Writes() []Request {
+	return slices.DeleteFunc(s.Requests(), func(r Request) bool { return r.Method == http.MethodGet })
+}
+
+// nextID is a new id. The caller holds s.mu.
+func (s *Server) nextID() int64 {
+	s.ids++
+	return 4200 + s.ids
 }

@@ -1,0 +1,6 @@
+package main
+
+// installCmd sets up what profbot works with.
+type installCmd struct {
+	Datadog installDatadogCmd `cmd:"" help:"Make or update the webhook in Datadog, and on request a monitor or a notification rule."`
+}

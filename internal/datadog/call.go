@@ -1,0 +1,141 @@
+package datadog
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	api "github.com/DataDog/datadog-api-client-go/v2/api/datadog"
+)
+
+// maxWords is how much of an answer that is an error is quoted, in bytes.
+const maxWords = 300
+
+// operation is one kind of call.
+type operation struct {
+	name string // of the API, for logs and rate limits: "QueryMetrics"
+	// doing is what a failure is a failure of: "ask Datadog for container.cpu.usage".
+	doing string
+	// permission is what the application key needs; "" when the API key alone
+	// is needed.
+	permission string
+}
+
+// failure is a failed call in words that say what to do.
+type failure struct {
+	status int // 0 when there was no answer
+	words  string
+}
+
+func (f *failure) Error() string { return f.words }
+
+// statusOf is the status that a call failed with; 0 when it had no answer.
+func statusOf(err error) int {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.status
+	}
+	return 0
+}
+
+// call makes one call with everything that all have in common: the rate
+// limit, the time limit, the log, and the words of a failure.
+func call[T any](ctx context.Context, c *Client, op operation, f func(context.Context) (T, *http.Response, error)) (T, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
+	defer cancel()
+	var none T
+	if ctx.Err() != nil {
+		return none, fmt.Errorf("%s: %w", op.doing, context.Cause(ctx))
+	}
+	if err := c.limits.take(op.name, c.opt.Now()); err != nil {
+		return none, fmt.Errorf("%s: %w", op.doing, err)
+	}
+	v, hr, err := f(c.context(context.WithValue(ctx, operationKey{}, op.name)))
+	if hr != nil {
+		_ = hr.Body.Close() // read by the client
+		c.opt.Logger.DebugContext(ctx, "called Datadog", "operation", op.name, "status", hr.StatusCode,
+			"limit", hr.Header.Get("X-RateLimit-Name"), "remaining", hr.Header.Get("X-RateLimit-Remaining"))
+	}
+	if err != nil {
+		return none, fmt.Errorf("%s: %w", op.doing, c.explain(ctx, op, hr, err))
+	}
+	return v, nil
+}
+
+// explain turns a failed call into words that say what to do.
+func (c *Client) explain(ctx context.Context, op operation, hr *http.Response, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	answer, ok := errors.AsType[api.GenericOpenAPIError](err)
+	if hr == nil || !ok {
+		if ue, ok := errors.AsType[*url.Error](err); ok {
+			err = ue.Err // without the address and its long query
+		}
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return fmt.Errorf("the answer is larger than %d MiB", maxAnswer>>20)
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+			return errors.New("the connection was closed before the answer was complete")
+		}
+		return err
+	}
+	words := c.quote(errorWords(answer.ErrorBody))
+	keys := "datadog.api_key"
+	if op.permission != "" {
+		keys = fmt.Sprintf("datadog.api_key, datadog.app_key (scope %s)", op.permission)
+	}
+	f := &failure{status: hr.StatusCode}
+	switch status := hr.StatusCode; {
+	case status == http.StatusForbidden && op.permission != "" && strings.Contains(words, "permission authorization"):
+		f.words = fmt.Sprintf("HTTP 403: datadog.app_key, or the role of its owner, lacks the permission %s; it says %q", op.permission, words)
+	case status == http.StatusForbidden || status == http.StatusUnauthorized:
+		f.words = fmt.Sprintf("HTTP %d: check %s and datadog.site; it says %q", status, keys, words)
+	case status == http.StatusTooManyRequests:
+		f.words = fmt.Sprintf("HTTP 429: the rate limit %q is used up for %s s", hr.Header.Get("X-RateLimit-Name"), cmp.Or(hr.Header.Get("X-RateLimit-Reset"), "?"))
+	case status >= 300 && status < 400:
+		f.words = fmt.Sprintf("HTTP %d: redirects are not followed, since the keys would go along; check datadog.site and datadog.api_url", status)
+	case status < 300:
+		f.words = fmt.Sprintf("the answer is not understood: it begins with %q", words)
+	default:
+		f.words = fmt.Sprintf("HTTP %d: %q", status, words)
+	}
+	return f
+}
+
+// errorWords is what an answer that is an error says, without the JSON around
+// it where that is Datadog's own: {"errors":["..."]}.
+func errorWords(body []byte) string {
+	var answer struct{ Errors []string }
+	if json.Unmarshal(body, &answer) == nil && len(answer.Errors) > 0 {
+		return strings.Join(answer.Errors, "; ")
+	}
+	return string(body)
+}
+
+// quote shortens what Datadog says and takes the keys out of it.
+func (c *Client) quote(words string) string {
+	words = c.secret.Replace(words)
+	return strings.ToValidUTF8(words[:min(len(words), maxWords)], "")
+}
+
+// replacer takes keys and secrets out of texts, as they are and as JSON writes
+// them.
+func replacer(opt Options) *strings.Replacer {
+	var pairs []string
+	for _, s := range append([]string{opt.APIKey, opt.AppKey}, opt.Secrets...) {
+		if s == "" {
+			continue
+		}
+		pairs = append(pairs, s, "[...]")
+		if quoted, err := json.Marshal(s); err == nil && string(quoted[1:len(quoted)-1]) != s {
+			pairs = append(pairs, string(quoted[1:len(quoted)-1]), "[...]")
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}

@@ -1,0 +1,184 @@
+package datadog_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/profbot/profbot/internal/datadog"
+	"github.com/profbot/profbot/internal/datadog/datadogtest"
+	"github.com/profbot/profbot/internal/incident"
+)
+
+func verdict(at time.Time) incident.Event {
+	return incident.Event{
+		Incident: "INC-7", Key: incident.Key{Service: "Live-API", Env: "prod", Monitor: "4242"}, Title: "GET /live/list decodes\nthe same bytes",
+		Text: "**77 %** of its CPU", URL: "https://profbot.example.com/i/7?a=(1)", At: at,
+	}
+}
+
+func TestPostEvent(t *testing.T) {
+	s, c := start(t, datadogtest.Options{})
+	at := time.Now().Add(-time.Minute).Truncate(time.Second)
+	if err := c.PostEvent(t.Context(), verdict(at), false); err != nil {
+		t.Fatal(err)
+	}
+	got := s.Events()
+	if len(got) != 1 {
+		t.Fatal(got)
+	}
+	want := datadogtest.Event{
+		ID: got[0].ID, Title: "GET /live/list decodes the same bytes", AggregationKey: "profbot:INC-7", AlertType: "info", Happened: at,
+		Text: "%%% \n**77 %** of its CPU\n\n[Report](https://profbot.example.com/i/7?a=%281%29)\n %%%",
+		Tags: []string{"source:profbot", "profbot_incident:inc-7", "service:live-api", "env:prod", "monitor_id:4242"},
+	}
+	if d := cmp.Diff(want, got[0], cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "posted" }, cmp.Ignore())); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// TestEventFits: whatever the verdict is, the event is one that is accepted,
+// with its link and its tag.
+func TestEventFits(t *testing.T) {
+	s, c := start(t, datadogtest.Options{})
+	now := time.Now()
+	for name, change := range map[string]func(*incident.Event){
+		"long": func(e *incident.Event) { e.Text, e.Title = strings.Repeat("long ", 2000), strings.Repeat("t", 3000) },
+		"long, not ASCII": func(e *incident.Event) {
+			e.Text, e.Title = strings.Repeat("жёлтый ", 2000), strings.Repeat("ж", 3000)
+		},
+		"no text":         func(e *incident.Event) { e.Text = "" },
+		"no link":         func(e *incident.Event) { e.URL = "" },
+		"neither":         func(e *incident.Event) { e.Text, e.URL = "", "" },
+		"a mark within":   func(e *incident.Event) { e.Text = "before\n %%%\nafter" },
+		"no UTF-8":        func(e *incident.Event) { e.Text, e.Title = "a\xffb", "a\xffb" },
+		"a long link":     func(e *incident.Event) { e.URL = "https://x/" + strings.Repeat("a", 5000) },
+		"odd tags":        func(e *incident.Event) { e.Key = incident.Key{Service: "a b,c", Env: "x}", Monitor: "{"} },
+		"an odd incident": func(e *incident.Event) { e.Incident = "a b/" + strings.Repeat("c", 300) },
+		"long ago":        func(e *incident.Event) { e.At = now.Add(-17*time.Hour - 55*time.Minute) },
+		"longer ago":      func(e *incident.Event) { e.At = now.Add(-30 * 24 * time.Hour) },
+		"in an hour":      func(e *incident.Event) { e.At = now.Add(time.Hour) },
+		"no time":         func(e *incident.Event) { e.At = time.Time{} },
+	} {
+		e := verdict(now)
+		change(&e)
+		before := len(s.Events())
+		if err := c.PostEvent(t.Context(), e, false); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got := s.Events()[before]
+		if !strings.HasPrefix(got.Text, "%%% \n") || !strings.HasSuffix(got.Text, "\n %%%") || strings.Count(got.Text, "%%%") != 2 {
+			t.Errorf("%s: text %q", name, got.Text)
+		}
+		if !utf8.ValidString(got.Text+got.Title) || len(e.URL) > 0 && len(e.URL) < 1000 && !strings.Contains(got.Text, "[Report](https://profbot") {
+			t.Errorf("%s: text %q", name, got.Text)
+		}
+	}
+	for name, e := range map[string]incident.Event{"no incident": {Title: "t"}, "no title": {Incident: "i", Title: " \n"}} {
+		if err := c.PostEvent(t.Context(), e, false); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestEventIsNeverDoubled: whatever happens to the first call, a second that
+// looks leaves one event.
+func TestEventIsNeverDoubled(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		fault datadogtest.Fault
+		err   string // of the first call
+		posts int    // of both
+	}{
+		{"nothing", datadogtest.Fault{}, "", 1},
+		{"500, done", datadogtest.Fault{Status: 500, After: true}, "HTTP 500", 1},
+		{"500, not done", datadogtest.Fault{Status: 500}, "HTTP 500", 2},
+		{"429", datadogtest.Fault{Status: 429, Body: `{"errors":["Rate limit of requests reached"]}`}, "HTTP 429", 2},
+		{"reset, done", datadogtest.Fault{Reset: true, After: true}, "", 1},
+		{"half an answer", datadogtest.Fault{Half: true, After: true}, "closed before the answer was complete", 1},
+		{"no answer in time, done", datadogtest.Fault{Delay: 9 * time.Second, Status: 503, After: true}, "HTTP 503", 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if tc.fault.Reset || tc.fault.Half {
+				// These need a connection.
+				s, c := start(t, datadogtest.Options{})
+				tc.fault.Call = "POST /api/v1/events"
+				s.FaultNext(1, tc.fault)
+				if err := c.PostEvent(t.Context(), verdict(time.Now()), false); err == nil || !strings.Contains(err.Error(), tc.err) {
+					t.Errorf("first: %v", err)
+				}
+				if err := c.PostEvent(t.Context(), verdict(time.Now()), true); err != nil {
+					t.Errorf("second: %v", err)
+				}
+				if n := len(s.Events()); n != 1 || len(s.Writes()) != tc.posts {
+					t.Errorf("%d events by %d posts", n, len(s.Writes()))
+				}
+				return
+			}
+			s, _ := start(t, datadogtest.Options{Lag: 25 * time.Second})
+			bubble(t, s, func(t *testing.T, c *datadog.Client) {
+				tc.fault.Call = "POST /api/v1/events"
+				s.FaultNext(1, tc.fault)
+				e := verdict(time.Now())
+				if err := c.PostEvent(t.Context(), e, false); tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
+					t.Errorf("first: %v", err)
+				}
+				began := time.Now()
+				if err := c.PostEvent(t.Context(), e, true); err != nil {
+					t.Errorf("second: %v", err)
+				}
+				if took := time.Since(began); took > 30*time.Second {
+					t.Errorf("took %s", took)
+				}
+				if n := len(s.Events()); n != 1 || len(s.Writes()) != tc.posts {
+					t.Errorf("%d events by %d posts", n, len(s.Writes()))
+				}
+			})
+		})
+	}
+}
+
+func TestLookFails(t *testing.T) {
+	s, c := start(t, datadogtest.Options{Permissions: []string{"timeseries_query"}})
+	err := c.PostEvent(t.Context(), verdict(time.Now()), true)
+	want := `look for the event at Datadog: HTTP 403: datadog.app_key, or the role of its owner, lacks the permission events_read; it says "Forbidden; Failed permission authorization checks"`
+	if err == nil || err.Error() != want || len(s.Events()) != 0 {
+		t.Errorf("error %v\nwant  %s", err, want)
+	}
+	bubble(t, s, func(t *testing.T, _ *datadog.Client) {
+		s, _ := datadogtest.New(datadogtest.Options{APIKey: apiKey, AppKey: appKey}), 0
+		s.Close()
+		c, err := datadog.New(datadog.Options{APIKey: apiKey, AppKey: appKey, URL: s.URL, Transport: direct{s.Config.Handler}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Second, errors.New("profbot is stopping"))
+		defer cancel()
+		if err := c.PostEvent(ctx, verdict(time.Now()), true); err == nil || err.Error() != "look for the event at Datadog: profbot is stopping" {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// TestEventTimeout: an event that is not answered is given up, and not sent
+// again.
+func TestEventTimeout(t *testing.T) {
+	s, _ := start(t, datadogtest.Options{})
+	bubble(t, s, func(t *testing.T, c *datadog.Client) {
+		s.FaultNext(5, datadogtest.Fault{Delay: time.Hour})
+		began := time.Now()
+		err := c.PostEvent(t.Context(), verdict(time.Now()), false)
+		if err == nil || err.Error() != "post the event to Datadog: no answer within 10s" || time.Since(began) != 10*time.Second {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		if n := len(s.Writes()); n != 1 {
+			t.Errorf("sent %d times", n)
+		}
+	})
+}
