@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -50,7 +51,11 @@ func (c *analyzeCmd) pullAll(ctx context.Context, stderr io.Writer, pods []*pod)
 		}
 		if col == nil {
 			var err error
-			if col, err = collector.New(collector.Options{MaxRawBytes: c.MaxRaw, Simultaneous: 64}); err != nil {
+			// A person names the addresses and waits: they may be anywhere, and no
+			// failure of one keeps another from being tried.
+			if col, err = collector.New(collector.Options{
+				MaxRawBytes: c.MaxRaw, Simultaneous: 64, Networks: collector.Everywhere(), Failures: math.MaxInt,
+			}); err != nil {
 				return err
 			}
 		}

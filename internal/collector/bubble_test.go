@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/profbot/profbot/internal/collector/pproftest"
 	"github.com/profbot/profbot/internal/incident"
 )
@@ -63,9 +65,7 @@ func bubble(t *testing.T, opt Options, f func(t *testing.T, c *Collector, target
 		}}
 		go srv.Serve(p) // ended by Close
 		defer srv.Close()
-		tr := newTransport()
-		tr.DialContext = p.dial
-		opt.Transport = tr
+		opt.dial = p.dial
 		c, err := New(opt)
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +118,7 @@ func TestTooLongBodyEndsConnection(t *testing.T) {
 
 func TestTimeoutIsWindowAndSlack(t *testing.T) {
 	for _, mode := range []pproftest.Mode{pproftest.Hang, pproftest.Slow} {
-		bubble(t, Options{Slack: 5 * time.Second}, func(t *testing.T, c *Collector, target *pproftest.Server, _ *atomic.Int32) {
+		bubble(t, Options{Slack: 5 * time.Second, Idle: time.Minute}, func(t *testing.T, c *Collector, target *pproftest.Server, _ *atomic.Int32) {
 			target.SetMode(mode)
 			kind, want := incident.KindCPU, 35*time.Second
 			if mode == pproftest.Slow { // half a profile is made at once only when it samples no CPU
@@ -143,7 +143,7 @@ func TestBudget(t *testing.T) {
 		results := make(chan error, 5)
 		for range 4 {
 			go func() {
-				_, err := c.Pull(t.Context(), pod, incident.KindAllocsBefore, 0)
+				_, err := c.Pull(t.Context(), pod, incident.KindHeap, 0)
 				results <- err
 			}()
 		}
@@ -153,7 +153,7 @@ func TestBudget(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errors.New("profbot is stopping"))
-		_, err := c.Pull(ctx, pod, incident.KindAllocsBefore, 0)
+		_, err := c.Pull(ctx, pod, incident.KindHeap, 0)
 		if e, ok := errors.AsType[*Error](err); !ok || e.What != incident.OutcomeCanceled || e.Words != "profbot is stopping" || e.Retryable() {
 			t.Errorf("a canceled wait: %v", err)
 		}
@@ -191,7 +191,7 @@ func TestCPUProfilesWaitPerPod(t *testing.T) {
 			}
 		}
 		other := pod
-		other.URL = "http://10.0.0.1:6060/other/debug/pprof" // a proxy may serve many pods on one host
+		other.Pod, other.URL = "live-api-1", "http://10.0.0.1:6060/other/debug/pprof" // a proxy may serve many pods on one host
 		same := pod
 		same.URL = "http://user:pa55@10.0.0.1:6060/debug/pprof/"
 		pull(t.Context(), pod, incident.KindCPU)
@@ -213,8 +213,8 @@ func TestCPUProfilesWaitPerPod(t *testing.T) {
 				t.Errorf("outcome %v", e)
 			}
 		}
-		if len(c.profiling) != 0 {
-			t.Errorf("%d turns are kept", len(c.profiling))
+		if d := cmp.Diff(State{CPU: Load{Most: 4}, Other: Load{Most: 4}}, c.State()); d != "" {
+			t.Errorf("state (-want +got):\n%s", d)
 		}
 	})
 }

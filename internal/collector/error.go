@@ -1,8 +1,12 @@
 package collector
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/profbot/profbot/internal/incident"
@@ -15,8 +19,10 @@ type Error struct {
 	Words  string // the target's own words, or ours about the connection: one printable line
 	Status int    // HTTP status; 0 when there was no answer, or one of 200 that is no profile
 
+	after        time.Duration
 	retry        bool
 	writeTimeout bool
+	neutral      bool // says nothing about the service
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.What, e.Words) }
@@ -27,36 +33,43 @@ func (e *Error) Outcome() (incident.Outcome, string) { return e.What, e.Words }
 // Retryable reports whether the same question may be answered a moment later.
 func (e *Error) Retryable() bool { return e.retry }
 
-const (
-	wordLimit    = 200     // characters quoted of a target's answer
-	excerptBytes = 2 << 10 // bytes looked at for them
-	redacted     = "[...]" // stands where a target echoed a secret
-)
+// RetryAfter is how long the target asked to be left alone, at most an hour; 0
+// when it did not.
+func (e *Error) RetryAfter() time.Duration { return e.after }
 
-// secretsOf lists what must not be quoted of an Authorization header: the
-// whole, and the credentials without their scheme.
-func secretsOf(authorization string) []string {
-	if authorization == "" {
-		return nil
+// trouble reports whether the error is one of a service that does not answer
+// as it should, or that pulls harm. A target that says no is well.
+func (e *Error) trouble() bool {
+	switch e.What {
+	case incident.OutcomeTimeout, incident.OutcomeUnreachable:
+		return true
 	}
-	secrets := []string{authorization}
-	if _, credentials, ok := strings.Cut(authorization, " "); ok && strings.TrimSpace(credentials) != "" {
-		secrets = append(secrets, strings.TrimSpace(credentials))
-	}
-	return secrets
+	return e.What == incident.OutcomeTargetError && (e.Status >= 500 || e.Status == http.StatusTooManyRequests)
 }
 
-// excerpt quotes the beginning of an answer.
-func excerpt(b []byte, secrets []string) string {
-	s := string(b)
-	for _, secret := range secrets {
-		s = strings.ReplaceAll(s, secret, redacted)
-	}
-	if s = clean(s); s == "" {
-		return "(no text)"
-	}
-	return s
+func canceled(ctx context.Context, s secrets) *Error {
+	return &Error{What: incident.OutcomeCanceled, Words: s.quote(context.Cause(ctx).Error()), neutral: true}
 }
+
+// said is what an error of the caller's own functions says about itself, or e
+// when it says nothing. Either way it is not the service's.
+func (q *pull) said(err error, e *Error) *Error {
+	var outcome interface {
+		Outcome() (incident.Outcome, string)
+	}
+	if errors.As(err, &outcome) {
+		what, words := outcome.Outcome()
+		e = &Error{What: what, Words: q.secrets.quote(words)}
+		var again interface{ Retryable() bool }
+		if errors.As(err, &again) {
+			e.retry = again.Retryable()
+		}
+	}
+	e.neutral = true
+	return e
+}
+
+const wordLimit = 200 // characters quoted of a target's answer
 
 // clean makes one printable line of at most wordLimit characters.
 func clean(s string) string {
