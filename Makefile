@@ -12,7 +12,7 @@ FUZZTIME ?= 20s
 TRUTH ?= internal/analysis/testdata/corpus/truth.json
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test check-deploy lint fmt build demo pictures eval gallery real fuzz bench bench-analyze bench-sfcache golden vuln setup clean
+.PHONY: help test check-deploy lint fmt build demo storm pictures eval gallery real fuzz bench bench-analyze bench-sfcache golden vuln setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ build: ## Build bin/profbot, one static file
 
 demo: ## Run the whole loop on this machine
 	go run ./cmd/profbot demo
+
+storm: build ## 500 pods, 50 alerts at once: memory, budget and messages against the bar; ARGS="-window 1s"
+	go run ./scripts/storm -exe bin/profbot $(ARGS)
 
 real: ## Profile real Go servers under load, rewrite docs/real; NAMES="etcd caddy"
 	@sh scripts/real.sh $(NAMES)

@@ -24,7 +24,8 @@ alert. Start with parse.go for the shapes, handler.go for who may send.
 
 [github.com/profbot/profbot/internal/pipeline] is the loop. Its jobs, advance
 and pull, may run any number of times: what is left to do is read from the
-store, never from the queue. run.go reconciles after a crash.
+store, never from the queue. run.go reconciles after a crash, ladder.go goes on
+when a pod's profiler is busy, event.go tells the monitor's timeline.
 
 [github.com/profbot/profbot/internal/store] keeps everything in one SQLite file
 with the queue, profiles beside it. lease.go says who works on what.

@@ -50,6 +50,9 @@ type Options struct {
 	// in Keys stands for every endpoint.
 	Rates map[string]float64
 	Keys  map[string]int
+	// RateOf is asked for the rate of an endpoint that Rates does not name;
+	// nil knows none.
+	RateOf func(endpoint string) (float64, bool)
 	// Requests are those of all endpoints together, a second, all pods that
 	// are not controls: they bound the rate of an endpoint that Rates does not
 	// name. 0 means that they are not known.
@@ -57,6 +60,9 @@ type Options struct {
 	// Hold is how long a shared value would be kept, for [Gain.Hold]. 0 means
 	// 100 ms.
 	Hold time.Duration
+	// Focus is the kind of profile that the report is about first: [KindHeap]
+	// for a question of memory; "" is CPU.
+	Focus Kind
 	// Trees asks for the trees of the other profiles too.
 	Trees bool
 	// Samples keeps what [Result.Samples] yields: about as much as the raw
@@ -96,7 +102,7 @@ func Analyze(pods []PodProfiles, opt Options) (*Result, error) {
 func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 	opt.Thresholds = opt.Thresholds.WithDefaults()
 	t := newPaths()
-	rep := &Report{Version: ReportVersion, Service: opt.Service}
+	rep := &Report{Version: ReportVersion, Service: opt.Service, Focus: opt.Focus}
 
 	var read struct{ cpu, control, allocs []sample }
 	x := extras{t: t}
@@ -164,10 +170,15 @@ func AnalyzeSeq(pods iter.Seq[PodProfiles], opt Options) (*Result, error) {
 	work(t, cpu, control, allocs)
 	c := newCounts(rep, gather(t, cpu, allocs))
 	var fs []frame
+	var profiling int64
 	for i := range cpu {
 		fs = t.path(cpu[i].node, fs)
 		c.add(&cpu[i], fs)
+		if underProfiler(fs) {
+			profiling += cpu[i].value
+		}
 	}
+	rep.Profiling = share(profiling, rep.Samples)
 	c.gc(allocs)
 	c.inside(t, x.goroutines)
 	c.finish(opt.Thresholds)

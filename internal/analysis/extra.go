@@ -199,7 +199,7 @@ func (x *extras) finish(rep *Report, opt Options, cpu, allocs []stack, perPod []
 	rep.Findings = append(rep.Findings, garbage(rep, x.t, cpu, allocs, max(x.allocRate, 1), th, partial)...)
 	rep.Findings = append(rep.Findings, x.locks(th, partial)...)
 	rep.Findings = append(rep.Findings, x.pileUps(th, partial)...)
-	rep.Findings = append(rep.Findings, x.growth(th, partial)...)
+	rep.Findings = append(rep.Findings, x.growth(rep, th, partial)...)
 	sortFindings(rep.Findings)
 	advise(rep, th)
 	if partial {

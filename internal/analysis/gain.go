@@ -94,7 +94,10 @@ const defaultHold = 100 * time.Millisecond
 func (o Options) rates(rep *Report) {
 	for i := range rep.Endpoints {
 		e := &rep.Endpoints[i]
-		r := o.Rates[e.Name]
+		r, known := o.Rates[e.Name]
+		if !known && o.RateOf != nil {
+			r, _ = o.RateOf(e.Name)
+		}
 		seconds := podSeconds(rep)
 		if r <= 0 || seconds <= 0 || rep.Samples == 0 {
 			continue

@@ -3,6 +3,7 @@ package analysis
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -12,29 +13,33 @@ const minGrowth = 1 << 20
 // growth finds a live heap that grows between two snapshots, by the places
 // that allocated what stays. The runtime samples one object in every 512 kB,
 // so the growth has to be more than the noise of so few: the difference of two
-// Poisson counts, at 95 %.
-func (x *extras) growth(th Thresholds, partial bool) []Finding {
+// Poisson counts, at 95 %. Where nothing else is said, or memory is what the
+// report is about, it tells what lives too.
+func (x *extras) growth(rep *Report, th Thresholds, partial bool) []Finding {
 	h := &x.heap
 	if h.podsAfter == 0 {
 		return nil
 	}
 	after, total := allocSites(x.t, h.after)
+	rep.Heap = &HeapSize{Pods: h.podsAfter, Live: total}
+	var lives []Finding
+	if total > 0 && (partial || rep.Focus == KindHeap) {
+		lives = []Finding{liveHeap(after, total, h.rate)}
+	}
 	if h.podsBefore == 0 || h.podsBefore != h.podsAfter {
-		if !partial || total == 0 {
-			return nil
-		}
-		return []Finding{liveHeap(after, total, h.rate)}
+		return lives
 	}
 	before, had := allocSites(x.t, h.before)
+	rep.Heap.Before, rep.Heap.Window = had, h.window/time.Duration(h.podsBefore)
 	grown := after.minus(before)
 	rose := total - had - h.passing(x.t, grown)
 	n, m := float64(total)/float64(h.rate), float64(had)/float64(h.rate)
 	low := float64(rose) - z95*math.Sqrt(n+m)*float64(h.rate)
 	if had <= 0 || rose < minGrowth || low < th.HeapGrowth*float64(had) {
-		if partial && total > 0 {
-			return []Finding{liveHeap(after, total, h.rate)}
-		}
-		return nil
+		return rep.Heap.judged(lives)
+	}
+	if rep.Focus != KindHeap {
+		lives = nil
 	}
 	f := Finding{
 		Rule: RuleHeapGrowth, Severity: SeverityMedium, Title: "the live heap grows",
@@ -51,7 +56,17 @@ func (x *extras) growth(th Thresholds, partial bool) []Finding {
 	sum := grown.sum()
 	f.Evidence = grown.evidence(5, "allocated what stays", "bytes", func(w weighed) Share { return sampledShare(w.value, sum, sum/h.rate) })
 	f.Next = fmt.Sprintf("See who keeps what %s allocates: %s of the growth is from there. A cache that fills looks the same once; take a third snapshot later.", f.Evidence[0].Place(), percent(f.Evidence[0].Share.Part))
-	return []Finding{f}
+	return append([]Finding{f}, rep.Heap.judged(lives)...)
+}
+
+// judged is what lives, of which a second snapshot has told what becomes of it.
+func (h *HeapSize) judged(lives []Finding) []Finding {
+	for i := range lives {
+		f := &lives[i]
+		f.Why = fmt.Sprintf("%s; %s were live %s before.", strings.TrimSuffix(f.Why, "."), bytesText(h.Before), h.Window.Round(time.Second))
+		f.Next = fmt.Sprintf("See who keeps what %s allocates, and whether all of it has to live: %s of the live heap is from there.", f.Evidence[0].Place(), percent(f.Evidence[0].Share.Part))
+	}
+	return lives
 }
 
 // leastKept is how much of what it allocated between two snapshots a place must

@@ -42,9 +42,27 @@ type Report struct {
 	// Diff is what changed against another report; nil when none was given.
 	Diff *Diff `json:"diff,omitempty"`
 
+	// Focus is the kind of profile that the report is about first, as it was
+	// asked for; "" is CPU.
+	Focus Kind `json:"focus,omitempty"`
+	// Heap is the size of the live heap; nil without a heap profile.
+	Heap *HeapSize `json:"heap,omitempty"`
+	// Profiling is what taking the profiles took: the samples in runtime/pprof
+	// and net/http/pprof. It lies inside the others.
+	Profiling Share `json:"profiling"`
+
 	Truncated    Share    `json:"truncated"`       // samples whose stack was cut at the runtime's limit
 	Unattributed Share    `json:"unattributed"`    // samples that no rule could place
 	Notes        []string `json:"notes,omitempty"` // what the reader must know to trust the numbers, each a sentence
+}
+
+// HeapSize is how much memory lives in the heaps of the pods that are not
+// controls, all together, as far as the runtime's samples tell it.
+type HeapSize struct {
+	Pods   int           `json:"pods"`                   // with a heap profile
+	Live   int64         `json:"live_bytes"`             // at the last snapshot
+	Before int64         `json:"before_bytes,omitempty"` // at the first; 0 when not every pod has two
+	Window time.Duration `json:"window_ns,omitempty"`    // between the two, on average
 }
 
 // Pod sums up one pod's part in the report.

@@ -26,6 +26,8 @@ func (r *Report) Headline() string {
 	flagged := r.Flagged()
 	problems := r.Problems()
 	switch {
+	case r.Focus == KindHeap && r.Heap != nil && r.Heap.Live > 0:
+		return r.heapHeadline()
 	case r.partial():
 		return r.partialHeadline(problems)
 	case r.Samples == 0:
@@ -125,11 +127,24 @@ func largestOther(r *Report) string {
 // characters (Slack's limit for an alternative text is 2,000).
 func (r *Report) AltText() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Flame graph of %d CPU samples", r.Samples)
+	kind := r.Pictured()
+	if kind == KindCPU {
+		fmt.Fprintf(&b, "Flame graph of %d CPU samples", r.Samples)
+	} else {
+		fmt.Fprintf(&b, "Flame graph of %s", kindList([]Kind{kind}))
+	}
 	if r.Service != "" {
 		fmt.Fprintf(&b, " of %s", r.Service)
 	}
 	fmt.Fprintf(&b, ". %s.", r.Headline())
+	if kind != KindCPU {
+		for _, f := range r.Findings {
+			for _, e := range f.Evidence {
+				fmt.Fprintf(&b, " %s.", e)
+			}
+		}
+		return cut(b.String(), 1900)
+	}
 	for _, e := range r.Endpoints {
 		if e.Share.Part < 0.01 {
 			break

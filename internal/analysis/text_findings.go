@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -25,6 +26,64 @@ func (r *Report) partialHeadline(problems []Finding) string {
 		return of + r.Findings[0].Title
 	}
 	return of + "nothing to report"
+}
+
+// heapHeadline is the headline of a report about memory.
+func (r *Report) heapHeadline() string {
+	h := r.Heap
+	if f, ok := r.finding(RuleHeapGrowth); ok {
+		return fmt.Sprintf("The live heap grows: %s, %s more than %s before, most at %s",
+			bytesText(h.Live), bytesText(h.Live-h.Before), h.Window.Round(time.Second), f.Evidence[0].Place())
+	}
+	line := bytesText(h.Live) + " live in the heap"
+	if h.Pods > 1 {
+		line = fmt.Sprintf("%s live in the heaps of %d pods", bytesText(h.Live), h.Pods)
+	}
+	if f, ok := r.finding(RuleHeap); ok {
+		line += fmt.Sprintf(", most allocated at %s: %s", f.Evidence[0].Place(), percent(f.Evidence[0].Share.Part))
+	}
+	return line
+}
+
+// finding is the first finding of a rule.
+func (r *Report) finding(rule Rule) (Finding, bool) {
+	i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Rule == rule })
+	if i < 0 {
+		return Finding{}, false
+	}
+	return r.Findings[i], true
+}
+
+// Lead are the findings that a report is about first, whatever their
+// severity: those of memory where that is the question, and all where there is
+// no CPU profile. Else there are none: the endpoints lead.
+func (r *Report) Lead() []Finding {
+	if r.Focus == KindHeap && r.Heap != nil {
+		var out []Finding
+		for _, rule := range []Rule{RuleHeapGrowth, RuleHeap} {
+			if f, ok := r.finding(rule); ok {
+				out = append(out, f)
+			}
+		}
+		if len(out) > 0 {
+			return out
+		}
+	}
+	if r.partial() {
+		return r.Findings
+	}
+	return nil
+}
+
+// Pictured is the kind of profile that the report's flame graph shows.
+func (r *Report) Pictured() Kind {
+	switch {
+	case r.Focus == KindHeap && r.Heap != nil && r.Heap.Live > 0:
+		return KindHeap
+	case !r.partial():
+		return KindCPU
+	}
+	return r.Kinds[0]
 }
 
 // headline is a finding in one line: whose, what, and the heaviest place.

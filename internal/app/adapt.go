@@ -24,10 +24,8 @@ type puller struct {
 
 func (p puller) Pull(ctx context.Context, t incident.Target, k incident.Kind, window time.Duration) (pipeline.Pulled, error) {
 	got, err := p.c.Pull(ctx, t, k, window)
-	if k == incident.KindCPU {
-		p.m.Asked(t.Service, got.Window)
-	}
-	return pipeline.Pulled{Data: got.Data, Window: got.Window, Started: got.Started}, err
+	p.m.Asked(t.Service, got.Asked)
+	return pipeline.Pulled{Data: got.Data, Window: got.Window, Started: got.Started, Asked: got.Asked}, err
 }
 
 type teller struct {
@@ -64,11 +62,24 @@ func (a *App) verify(ctx context.Context, id, by string) (incident.Receipt, erro
 }
 
 // sources are what is read for the metrics when somebody asks for them.
-func sources(st *store.Store, targets []incident.Target) metrics.Sources {
+func sources(st *store.Store, pull *collector.Collector, targets []incident.Target) metrics.Sources {
 	return metrics.Sources{
 		Stored: func(ctx context.Context) (metrics.Stored, error) {
 			s, err := st.Stats(ctx)
 			return metrics.Stored(s), err
+		},
+		CPUProfiles: func() (running, limit int) {
+			cpu := pull.State().CPU
+			return cpu.Running, cpu.Most
+		},
+		Breakers: func() int {
+			open, now := 0, time.Now()
+			for _, s := range pull.State().Services {
+				if s.Resting.After(now) {
+					open++
+				}
+			}
+			return open
 		},
 		Pods: func() map[string]int {
 			n := map[string]int{}

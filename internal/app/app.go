@@ -95,7 +95,13 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	if base == "" && loopback(a.inside.Addr()) {
 		base = "http://" + a.inside.Addr().String() // right for the person at this machine
 	}
-	a.metrics = metrics.New(sources(st, targets(cfg)))
+	pull, err := collector.New(collector.Options{
+		MaxBytes: cfg.Capture.MaxBytes, MaxRawBytes: cfg.Capture.MaxRawBytes, Simultaneous: cfg.Capture.Simultaneous, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.metrics = metrics.New(sources(st, pull, targets(cfg)))
 	a.web, err = web.New(web.Options{
 		Store: st, Alerts: alerts(st), Metrics: a.metrics.Handler(), Key: key, URL: base, Logger: log,
 		Verify: func(ctx context.Context, id, by string) (incident.Receipt, error) { return a.verify(ctx, id, by) },
@@ -114,17 +120,11 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	if err != nil {
 		return nil, err
 	}
-	pull, err := collector.New(collector.Options{
-		MaxBytes: cfg.Capture.MaxBytes, MaxRawBytes: cfg.Capture.MaxRawBytes, Simultaneous: cfg.Capture.Simultaneous, Logger: log,
-	})
-	if err != nil {
-		return nil, err
-	}
 	opt := pipeline.Options{
 		Store: watchedStore{st, a.metrics}, Finder: finder, Puller: puller{pull, a.metrics}, Teller: teller{a.bot, st, a.metrics}, Policy: policy(cfg), Links: a.web.Link, Logger: log,
 	}
 	if cfg.Datadog.APIKey != "" && cfg.Datadog.AppKey != "" {
-		opt.Meter, err = datadog.New(datadog.Options{
+		dd, err := datadog.New(datadog.Options{
 			Site: cfg.Datadog.Site, APIKey: cfg.Datadog.APIKey.Reveal(), AppKey: cfg.Datadog.AppKey.Reveal(),
 			Metric: cfg.Datadog.Metric, Requests: cfg.Datadog.Requests, URL: cfg.Datadog.APIURL, Logger: log,
 			Transport: a.metrics.Transport("datadog", http.DefaultTransport),
@@ -132,6 +132,8 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 		if err != nil {
 			return nil, err
 		}
+		opt.Meter = dd
+		opt.Monitoring, _ = any(dd).(pipeline.Monitoring)
 	}
 	if a.pipeline, err = pipeline.New(ctx, opt); err != nil {
 		return nil, err
@@ -303,6 +305,8 @@ func policy(cfg *config.Config) pipeline.Policy {
 		Retention:  cfg.Retention,
 		MaxRaw:     cfg.Capture.MaxRawBytes,
 		Metric:     cfg.Datadog.Metric,
+		Memory:     cfg.Datadog.Memory,
+		NoEvents:   !cfg.Datadog.Events,
 		Thresholds: analysis.Thresholds(cfg.Verdict), // the same fields: the compiler says when they part
 		Service: func(service, env string) (prefixes []string, routes map[string]string) {
 			for _, s := range cfg.Services {

@@ -73,7 +73,7 @@ func TestWholeLoop(t *testing.T) {
 	} else if _, err := png.Decode(bytes.NewReader(files[0].Data)); err != nil {
 		t.Errorf("the picture: %v", err)
 	}
-	if w.dd.Queries() == nil || len(w.pods[1].Requests()) != 4 {
+	if w.dd.Queries() == nil || len(w.pods[1].Requests()) != 6 {
 		t.Errorf("queries %q, pulls %q", w.dd.Queries(), w.pods[1].Requests())
 	}
 
@@ -82,7 +82,7 @@ func TestWholeLoop(t *testing.T) {
 		t.Fatalf("%d incidents, %v", len(told), err)
 	}
 	inc := told[0]
-	if inc.Incident.Status != incident.StatusDone || inc.Report == nil || len(inc.Captures) != 8 || inc.Captures[0].Pod != "pod-1" {
+	if inc.Incident.Status != incident.StatusDone || inc.Report == nil || len(inc.Captures) != 12 || inc.Captures[0].Pod != "pod-1" {
 		t.Errorf("progress = %+v", inc)
 	}
 	// The link in Slack is one that works, and so are those of its page.

@@ -51,7 +51,9 @@ var rings = map[string][]string{
 	"internal/archtest":   {},
 	"cmd/profbot":         {"internal/*", "deploy"},
 	"pkg/sfcache":         {},
+	"internal/demo/storm": {"internal/*"},
 	"scripts/real":        {},
+	"scripts/storm":       {"internal/*"},
 }
 
 // pure packages may import these beside the standard library.

@@ -290,13 +290,11 @@ func (q *pull) refused(path string, base *url.URL) error {
 }
 
 func pathOf(k incident.Kind) (string, error) {
-	switch k {
-	case incident.KindCPU:
+	switch name := k.Profile(); name {
+	case "cpu":
 		return "profile", nil
-	case incident.KindAllocsBefore, incident.KindAllocsAfter:
-		return "allocs", nil
-	case incident.KindGoroutine, incident.KindHeap, incident.KindMutex, incident.KindBlock:
-		return string(k), nil
+	case "allocs", "goroutine", "heap", "mutex", "block":
+		return name, nil
 	}
 	return "", &Error{What: incident.OutcomeTargetError, Words: fmt.Sprintf("no way to pull kind %q is known", clean(string(k)))}
 }

@@ -83,7 +83,7 @@ func (d *demo) leave(ctx context.Context) error {
 		captures, err := st.Captures(ctx, half.incident)
 		errs = append(errs, err, os.MkdirAll(filepath.Join(d.Out, half.profiles), 0o755))
 		for _, c := range captures {
-			if c.Status != incident.CaptureStored {
+			if c.Status != incident.CaptureStored || c.Blob == "" {
 				continue
 			}
 			data, err := st.Blob(half.incident, c.Blob)

@@ -20,7 +20,9 @@ type Ask struct {
 	AlertPod string // the pod the alert names; "" for none
 	Hot      int    // how many hot pods to take; below 1 means 1
 	Control  bool   // also take one cool pod to compare with
-	// Metric names the loads in the explanation; "" means "CPU".
+	// Measure is what makes a pod hot; "" means [MeasureCPU].
+	Measure Measure
+	// Metric names the loads in the explanation; "" means the measure's name.
 	Metric string
 	// NoLoads says in plain words why there are no loads; "" when there are.
 	NoLoads string
@@ -36,10 +38,10 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 	if len(pods) == 0 {
 		return nil, ""
 	}
-	metric := cmp.Or(ask.Metric, "CPU")
-	cores, byPod := make(map[string]float64, len(loads)), make(map[string]PodLoad, len(loads))
+	metric := cmp.Or(ask.Metric, ask.Measure.name())
+	byPod := make(map[string]PodLoad, len(loads))
 	for _, l := range loads {
-		cores[l.Pod], byPod[l.Pod] = l.Cores, l
+		byPod[l.Pod] = l
 	}
 	var notes []string
 	var order []Target
@@ -50,21 +52,10 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 		}
 		order = append(order, t)
 	}
-	// The order of choice: by load, pods without a load last, then by name.
-	slices.SortFunc(order, func(a, b Target) int {
-		la, oka := cores[a.Pod]
-		lb, okb := cores[b.Pod]
-		if oka != okb {
-			if oka {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(cmp.Compare(lb, la), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Namespace, b.Namespace))
-	})
+	slices.SortFunc(order, hottest(byPod, ask.Measure))
 	load := func(t Target) string {
-		if c, ok := cores[t.Pod]; ok {
-			return fmt.Sprintf("%.2f cores", c)
+		if l, ok := byPod[t.Pod]; ok {
+			return ask.Measure.Text(l.Of(ask.Measure))
 		}
 		return "load unknown"
 	}
@@ -74,7 +65,7 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 	if ask.AlertPod != "" && named < 0 {
 		notes = append(notes, fmt.Sprintf("the alert names pod %q, which is not a known pod of the service", ask.AlertPod))
 	}
-	known := slices.ContainsFunc(order, func(t Target) bool { _, ok := cores[t.Pod]; return ok })
+	known := slices.ContainsFunc(order, func(t Target) bool { _, ok := byPod[t.Pod]; return ok })
 	if !known && ask.NoLoads != "" {
 		notes = append(notes, ask.NoLoads)
 	} else if !known {
@@ -91,7 +82,7 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 		n := min(hot, len(order))
 		for i, t := range order[:n] {
 			why := "first by name, " + load(t)
-			if _, ok := cores[t.Pod]; ok {
+			if _, ok := byPod[t.Pod]; ok {
 				why = fmt.Sprintf("%s, %s of %d by %s", load(t), ordinal(i), all, metric)
 			}
 			picks = append(picks, Pick{Target: t, Role: RoleHot, Why: why})
@@ -103,14 +94,14 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 		// tells whether the pattern is the pod's or the code's.
 		i := len(order) - 1
 		for i > 0 && known {
-			if _, ok := cores[order[i].Pod]; ok {
+			if _, ok := byPod[order[i].Pod]; ok {
 				break
 			}
 			i--
 		}
 		t := order[i]
 		why := "another pod of the service, load unknown"
-		if _, ok := cores[t.Pod]; ok {
+		if _, ok := byPod[t.Pod]; ok {
 			why = load(t) + ", the coolest of the others"
 		}
 		picks = append(picks, Pick{Target: t, Role: RoleControl, Why: why})
@@ -126,6 +117,42 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 		sentence += "; " + strings.Join(notes, "; ")
 	}
 	return picks, sentence
+}
+
+// hottest is the order of choice: by load, pods without a load last, then by
+// name.
+func hottest(loads map[string]PodLoad, m Measure) func(a, b Target) int {
+	return func(a, b Target) int {
+		la, oka := loads[a.Pod]
+		lb, okb := loads[b.Pod]
+		if oka != okb {
+			if oka {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(Hotter(la, lb, m), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Namespace, b.Namespace))
+	}
+}
+
+// Hotter compares two loads: the hotter first, then by name.
+func Hotter(a, b PodLoad, m Measure) int {
+	return cmp.Or(cmp.Compare(b.Of(m), a.Of(m)), cmp.Compare(a.Pod, b.Pod))
+}
+
+// Next is the pod to profile in place of one that could not be: the hottest of
+// those that taken does not name. ok is false when there is none.
+func Next(pods []Target, loads []PodLoad, m Measure, taken func(pod string) bool) (t Target, load PodLoad, ok bool) {
+	byPod := make(map[string]PodLoad, len(loads))
+	for _, l := range loads {
+		byPod[l.Pod] = l
+	}
+	free := slices.DeleteFunc(slices.Clone(pods), func(t Target) bool { return taken(t.Pod) })
+	if len(free) == 0 {
+		return Target{}, PodLoad{}, false
+	}
+	t = slices.MinFunc(free, hottest(byPod, m))
+	return t, byPod[t.Pod], true
 }
 
 func ordinal(i int) string {

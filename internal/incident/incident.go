@@ -85,8 +85,20 @@ type Incident struct {
 	Alert  Alert  `json:"alert"` // the alert that opened it
 	Status Status `json:"status"`
 
+	// Measure is what the alert is about, and so what the pods were chosen by;
+	// "" is CPU.
+	Measure Measure `json:"measure,omitempty"`
+	// Monitor is what the monitor was set to when the pods were chosen; nil
+	// when it was not asked for or did not answer.
+	Monitor *Monitor `json:"monitor,omitempty"`
 	// Choice says in one plain sentence which pods were chosen and why.
 	Choice string `json:"choice,omitempty"`
+	// Fleet is what was known of the service's pods when some were chosen; nil
+	// before.
+	Fleet *Fleet `json:"fleet,omitempty"`
+	// Rates are the requests of the service's endpoints while it was profiled,
+	// kept so that a report made anew is the same; nil until they were asked for.
+	Rates *Rates `json:"rates,omitempty"`
 	// Failure says in one plain sentence why there is no report.
 	Failure string `json:"failure,omitempty"`
 	// Reports is how often the report was begun, without the attempts that a
@@ -99,6 +111,36 @@ type Incident struct {
 	Recovered time.Time `json:"recovered,omitzero"`
 }
 
+// Choice is which pods were chosen, with all that was known then.
+type Choice struct {
+	Says    string // see [Incident.Choice]
+	Measure Measure
+	Monitor *Monitor
+	Fleet   Fleet
+}
+
+// Fleet is what was known of a service's pods.
+type Fleet struct {
+	Pods     int     `json:"pods"`               // how many
+	Requests float64 `json:"requests,omitempty"` // of all of them, a second; 0 when unknown
+	// Next are the loads of those that were not chosen, the hottest first, not
+	// all of them: who is next in line when a chosen one cannot be profiled.
+	Next []PodLoad `json:"next,omitempty"`
+}
+
+// Rates are the requests of a service's endpoints.
+type Rates struct {
+	// PerSecond is of all pods together, by the names that the traces give
+	// the endpoints; empty when there is no such metric.
+	PerSecond map[string]float64 `json:"per_second,omitempty"`
+	// Part is the part of them that the profiled hot pods serve, 0 to 1, and
+	// Basis says in plain words how that is known.
+	Part  float64 `json:"part,omitempty"`
+	Basis string  `json:"basis,omitempty"`
+	// Failure says why they are not known; "" when they are, or nobody counts.
+	Failure string `json:"failure,omitempty"`
+}
+
 // Role says why a pod is profiled.
 type Role string
 
@@ -107,29 +149,6 @@ const (
 	RoleHot     Role = "hot"     // the pod in trouble
 	RoleControl Role = "control" // a cool pod of the same service, to compare with
 )
-
-// Kind is one profile of one pod. The two allocs snapshots around the CPU
-// profile are subtracted by the analysis: cheaper for the target than the
-// server-side delta.
-type Kind string
-
-// The kinds pulled for a CPU alert, in the order in which they are pulled.
-const (
-	KindAllocsBefore Kind = "allocs-before"
-	KindCPU          Kind = "cpu"
-	KindAllocsAfter  Kind = "allocs-after"
-	KindGoroutine    Kind = "goroutine"
-)
-
-// Kinds that are pulled only when a person asks for them.
-const (
-	KindHeap  Kind = "heap"
-	KindMutex Kind = "mutex"
-	KindBlock Kind = "block"
-)
-
-// CPUPlan is the order in which one pod's profiles are pulled for a CPU alert.
-var CPUPlan = []Kind{KindAllocsBefore, KindCPU, KindAllocsAfter, KindGoroutine}
 
 // CaptureStatus is where one capture stands.
 type CaptureStatus string
@@ -164,6 +183,7 @@ const (
 	OutcomeRefused     Outcome = "not allowed"          // an address outside the allowed networks, or a kind that the owner switched off
 	OutcomeResting     Outcome = "service resting"      // too many pulls of the service have failed: its breaker is open
 	OutcomeCanceled    Outcome = "canceled"
+	OutcomeEmpty       Outcome = "empty" // stored, and there was nothing in it: no bytes are kept
 )
 
 // Capture is one profile to be pulled, or pulled, from one pod.
@@ -175,7 +195,12 @@ type Capture struct {
 	Why      string        `json:"why"`              // why this pod, in a few plain words
 	Window   time.Duration `json:"window,omitempty"` // CPU profiles: how long the target was asked to sample
 	Load     PodLoad       `json:"load,omitzero"`    // CPU profiles: what the metrics said when the pod was chosen
-	UID      string        `json:"uid,omitempty"`    // the chosen pod's; see [Target.UID]
+	// Tries is how often the CPU profile was asked for again after a wait.
+	Tries int `json:"tries,omitempty"`
+	// For is the pod in whose place this one is profiled; "" for a pod that
+	// was chosen at first.
+	For string `json:"for,omitempty"`
+	UID string `json:"uid,omitempty"` // the chosen pod's; see [Target.UID]
 	// Asked is how long the target was asked to sample for this capture, with
 	// the attempts that came to nothing: what the profile cost it.
 	Asked time.Duration `json:"asked,omitempty"`

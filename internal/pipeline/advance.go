@@ -3,7 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -50,69 +50,27 @@ func (p *Pipeline) advance(ctx context.Context, l *incident.Lease) (done bool, e
 	}
 	switch inc.Status {
 	case incident.StatusAccepted:
-		// People see at once that somebody is on it, but a spike does not wait
-		// for Slack: whatever goes wrong here is mended by the next telling.
-		p.tellBriefly(ctx, inc)
-		return false, p.plan(ctx, inc)
+		return false, p.beside(ctx, inc, p.plan)
 	case incident.StatusReporting:
-		p.tellBriefly(ctx, inc)
-		return false, p.report(ctx, inc)
+		return false, p.beside(ctx, inc, p.report)
 	}
 	if err := p.tell(ctx, inc); err != nil {
+		return false, err
+	}
+	if err := p.event(ctx, inc); err != nil {
 		return false, err
 	}
 	return p.Store.Told(ctx, l, rev)
 }
 
-// plan chooses the pods and stores the captures they need.
-func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
-	key := inc.Alert.Key
-	pods, err := p.Finder.Pods(ctx, key.Service, key.Env)
-	if err != nil || len(pods) == 0 {
-		failure := fmt.Sprintf("no pods are known for service %q", key.Service)
-		if err != nil {
-			failure = err.Error()
-		}
-		return p.Store.Finish(ctx, inc.ID, nil, failure)
-	}
-	ask := incident.Ask{AlertPod: inc.Alert.Pod, Hot: p.Policy.Pods, Control: !p.Policy.NoControl, Metric: p.Policy.Metric}
-	var loads []incident.PodLoad
-	var window time.Duration
-	if inc.Alert.Verifies != "" {
-		window = sinceFix // what was before the fix must not count
-	}
-	if p.Meter == nil {
-		ask.NoLoads = "no Datadog API keys are configured, so loads are not known"
-	} else {
-		// Choosing must not cost the spike: a slow metric is a metric we do without.
-		mctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("no answer within 10s"))
-		loads, err = p.Meter.PodLoad(mctx, key.Service, key.Env, incident.MeasureCPU, window)
-		if err != nil {
-			if ctx.Err() != nil {
-				cancel()
-				return context.Cause(ctx)
-			}
-			ask.NoLoads = fmt.Sprintf("the Datadog metric could not be read (%v)", err)
-			if mctx.Err() != nil {
-				ask.NoLoads = fmt.Sprintf("the Datadog metric could not be read (%v)", context.Cause(mctx))
-			}
-			p.Logger.WarnContext(ctx, "pod loads unknown", "incident", inc.ID, "error", err)
-		}
-		cancel()
-	}
-	picks, choice := incident.Choose(pods, loads, ask)
-	var captures []incident.Capture
-	for _, pick := range picks {
-		for _, kind := range incident.CPUPlan {
-			c := incident.Capture{Incident: inc.ID, Pod: pick.Target.Pod, Kind: kind, Role: pick.Role, Why: pick.Why, Status: incident.CaptureWaiting}
-			if kind == incident.KindCPU {
-				c.Window, c.Load = p.Policy.Window, pick.Load
-			}
-			captures = append(captures, c)
-		}
-	}
-	p.Logger.InfoContext(ctx, "pods chosen", "incident", inc.ID, "choice", choice)
-	return p.Store.Plan(ctx, inc.ID, choice, captures, p.enqueue)
+// beside does a step while the state before it is told. People see at once
+// that somebody is on it, but a spike does not wait for Slack: whatever goes
+// wrong with the telling is mended by the next one.
+func (p *Pipeline) beside(ctx context.Context, inc incident.Incident, step func(context.Context, incident.Incident) error) error {
+	var telling sync.WaitGroup
+	telling.Go(func() { p.tellBriefly(ctx, inc) }) // bounded, and waited for: an incident is told by one at a time
+	defer telling.Wait()
+	return step(ctx, inc)
 }
 
 // tellBriefly tells a state that will soon be overtaken.

@@ -25,12 +25,18 @@ const corpus = "../analysis/testdata/corpus/only-live-std."
 // profiles are what a pod of the tests answers, by kind: read once, before
 // any bubble.
 var profiles = sync.OnceValues(func() (map[incident.Kind][]byte, error) {
-	var b bytes.Buffer
-	if err := pprof.Lookup("goroutine").WriteTo(&b, 0); err != nil {
-		return nil, err
+	out := map[incident.Kind][]byte{}
+	for _, kind := range append(slices.Clone(incident.WaitPlan), incident.KindGoroutine) { // nothing is recorded here: those of waiting are empty
+		var b bytes.Buffer
+		if err := pprof.Lookup(kind.Profile()).WriteTo(&b, 0); err != nil {
+			return nil, err
+		}
+		out[kind] = b.Bytes()
 	}
-	out := map[incident.Kind][]byte{incident.KindGoroutine: b.Bytes()}
-	for kind, file := range map[incident.Kind]string{incident.KindAllocsBefore: "allocs0", incident.KindCPU: "cpu", incident.KindAllocsAfter: "allocs1"} {
+	for kind, file := range map[incident.Kind]string{
+		incident.KindAllocsBefore: "allocs0", incident.KindCPU: "cpu", incident.KindAllocsAfter: "allocs1",
+		incident.KindHeapBefore: "allocs0", incident.KindHeap: "allocs1", // they hold a heap too
+	} {
 		data, err := os.ReadFile(corpus + file + ".pb.gz")
 		if err != nil {
 			return nil, err
@@ -109,6 +115,10 @@ type cluster struct {
 	meter  func(ctx context.Context) error
 	// requests is the rate of requests that the metric has for each pod.
 	requests float64
+	bytes    map[string]float64         // memory by pod
+	uids     map[string]string          // by pod; none has none
+	refuses  map[string][]incident.Kind // by pod
+	asks     []incident.Measure         // what the meter was asked for
 }
 
 func newCluster(pods map[string]float64) *cluster {
@@ -123,12 +133,12 @@ func (c *cluster) Pods(_ context.Context, service, env string) ([]incident.Targe
 	}
 	var out []incident.Target
 	for _, pod := range slices.Sorted(maps.Keys(c.pods)) {
-		out = append(out, incident.Target{Service: service, Env: env, Pod: pod, URL: "http://" + pod})
+		out = append(out, incident.Target{Service: service, Env: env, Pod: pod, UID: c.uids[pod], Refuses: c.refuses[pod], URL: "http://" + pod})
 	}
 	return out, nil
 }
 
-func (c *cluster) PodLoad(ctx context.Context, _, _ string, _ incident.Measure, _ time.Duration) ([]incident.PodLoad, error) {
+func (c *cluster) PodLoad(ctx context.Context, _, _ string, of incident.Measure, _ time.Duration) ([]incident.PodLoad, error) {
 	if c.meter != nil {
 		if err := c.meter(ctx); err != nil {
 			return nil, err
@@ -136,8 +146,13 @@ func (c *cluster) PodLoad(ctx context.Context, _, _ string, _ incident.Measure, 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.asks = append(c.asks, of)
 	var out []incident.PodLoad
 	for pod, cores := range c.pods {
+		if of == incident.MeasureMemory {
+			out = append(out, incident.PodLoad{Pod: pod, Bytes: c.bytes[pod]})
+			continue
+		}
 		out = append(out, incident.PodLoad{Pod: pod, Cores: cores, Requests: c.requests})
 	}
 	return out, nil
@@ -167,7 +182,7 @@ func (c *cluster) Pull(ctx context.Context, t incident.Target, k incident.Kind, 
 	if k != incident.KindCPU {
 		window = 0
 	}
-	return pipeline.Pulled{Data: all[k], Window: window, Started: time.Now()}, err
+	return pipeline.Pulled{Data: all[k], Window: window, Asked: window, Started: time.Now()}, err
 }
 
 func (c *cluster) asked() []string {
@@ -383,4 +398,16 @@ func (w *world) fire() string {
 		w.t.Fatalf("Accept = %+v, %v", rec, err)
 	}
 	return rec.Incident
+}
+
+// asked are the kinds that a pod is asked for in a CPU alert when nothing goes
+// wrong, in order.
+func asked(role incident.Role) []string {
+	var out []string
+	for _, k := range incident.Plan(incident.MeasureCPU, role, nil) {
+		if !k.Waiting() || k.Before() == "" {
+			out = append(out, string(k))
+		}
+	}
+	return out
 }

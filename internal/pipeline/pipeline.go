@@ -35,9 +35,12 @@ type Store interface {
 	DB() *sql.DB
 	Accept(ctx context.Context, a incident.Alert, action incident.Action, reason string, coolDown time.Duration, enqueue func(context.Context, *sql.Tx, incident.Unit) error) (incident.Receipt, error)
 	Incident(ctx context.Context, id string) (inc incident.Incident, rev int64, err error)
-	Plan(ctx context.Context, id, choice string, captures []incident.Capture, enqueue func(context.Context, *sql.Tx, incident.Unit) error) error
+	Plan(ctx context.Context, id string, choice incident.Choice, captures []incident.Capture, enqueue func(context.Context, *sql.Tx, incident.Unit) error) error
+	StandIn(ctx context.Context, failed incident.Capture, captures []incident.Capture, says string, enqueue func(context.Context, *sql.Tx, incident.Unit) error) (bool, error)
 	Captures(ctx context.Context, id string) ([]incident.Capture, error)
 	PutCapture(ctx context.Context, c incident.Capture, enqueue func(context.Context, *sql.Tx, incident.Unit) error) error
+	// SetRates returns those that are kept, which may be earlier ones.
+	SetRates(ctx context.Context, id string, r incident.Rates) (incident.Rates, error)
 	CountReport(ctx context.Context, id string, n int) (sum int, err error)
 	Finish(ctx context.Context, id string, rep *analysis.Report, failure string) error
 	Report(ctx context.Context, id string) (*analysis.Report, error)
@@ -48,6 +51,8 @@ type Store interface {
 	Acquire(ctx context.Context, u incident.Unit, ttl time.Duration) (*incident.Lease, error)
 	Renew(ctx context.Context, l *incident.Lease, ttl time.Duration) error
 	Release(ctx context.Context, l *incident.Lease) error
+	Effect(ctx context.Context, id, step string) (incident.Effect, error)
+	SaveEffect(ctx context.Context, id, step string, e incident.Effect) error
 	Told(ctx context.Context, l *incident.Lease, rev int64) (done bool, err error)
 	Idle(ctx context.Context) ([]incident.Unit, error)
 	Prune(ctx context.Context, before, untold time.Time) (int, error)
@@ -98,12 +103,6 @@ type Failure interface {
 	Retryable() bool
 }
 
-// Ledger remembers the effects of one incident.
-type Ledger interface {
-	Load(ctx context.Context, step string) (incident.Effect, error)
-	Save(ctx context.Context, step string, e incident.Effect) error
-}
-
 // Update is everything a thread shows.
 type Update struct {
 	Incident  incident.Incident
@@ -131,7 +130,9 @@ type Policy struct {
 	CoolDown   time.Duration // per service, monitor and cycle; default 30 min
 	Retention  time.Duration // how long incidents and profiles are kept, twice as long when they cannot be told; default 30 days
 	MaxRaw     int64         // decompressed bytes of one profile; default 64 MiB
-	Metric     string        // what the Meter reads, for texts
+	Metric     string        // what the Meter reads for CPU, for texts
+	Memory     string        // the same for memory
+	NoEvents   bool          // put no verdict on the timeline
 	Thresholds analysis.Thresholds
 	// Service gives what is configured for a service's analysis; nil means nothing.
 	Service func(service, env string) (appPrefixes []string, routes map[string]string)
@@ -161,6 +162,7 @@ type Pipeline struct {
 	// size, and two at once would double the peak for no gain on few cores.
 	analysing chan struct{}
 	told      notBefore
+	posted    notBefore // of events
 }
 
 const (
@@ -198,7 +200,7 @@ func New(ctx context.Context, opt Options) (*Pipeline, error) {
 	if opt.Links == nil {
 		opt.Links = func(string) (string, string) { return "", "" }
 	}
-	p := &Pipeline{Options: opt, analysing: make(chan struct{}, 1), told: notBefore{until: map[string]time.Time{}}}
+	p := &Pipeline{Options: opt, analysing: make(chan struct{}, 1), told: newNotBefore("told"), posted: newNotBefore("posted")}
 
 	driver := riversqlite.New(opt.Store.DB())
 	migrator, err := rivermigrate.New(driver, nil)
@@ -219,10 +221,12 @@ func New(ctx context.Context, opt Options) (*Pipeline, error) {
 		Logger:  quiet(opt.Logger),
 		Workers: workers,
 		Queues: map[string]river.QueueConfig{
-			river.QueueDefault: {MaxWorkers: 8},
+			// Most of them wait for Slack, and none may keep another incident's
+			// pods from being chosen; one at a time analyses.
+			river.QueueDefault: {MaxWorkers: 64},
 			// The collector's budget bounds the profiles that run; waiting
 			// jobs cost nothing but a place here.
-			queuePull: {MaxWorkers: 32},
+			queuePull: {MaxWorkers: 64},
 		},
 		RetryPolicy: retryPolicy{},
 	})

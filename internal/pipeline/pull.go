@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
 
 	"github.com/profbot/profbot/internal/incident"
+	"github.com/profbot/profbot/internal/profile"
 )
 
 type pullArgs struct {
@@ -39,12 +41,13 @@ func (w *pullWorker) Work(ctx context.Context, job *river.Job[pullArgs]) error {
 		if err != nil {
 			return err
 		}
-		for _, c := range captures {
-			if c.Pod != u.Pod || c.Status.Final() {
+		pod := slices.DeleteFunc(captures, func(c incident.Capture) bool { return c.Pod != u.Pod })
+		for i := range pod {
+			if pod[i].Status.Final() {
 				continue
 			}
-			if err := w.p.capture(ctx, inc.Alert.Key, c); err != nil {
-				return fmt.Errorf("capture %s of %q: %w", c.Kind, c.Pod, err)
+			if pod[i], err = w.p.capture(ctx, inc, pod, pod[i]); err != nil {
+				return fmt.Errorf("capture %s of %q: %w", pod[i].Kind, pod[i].Pod, err)
 			}
 		}
 		return nil
@@ -58,9 +61,13 @@ func (w *pullWorker) Work(ctx context.Context, job *river.Job[pullArgs]) error {
 // BlobName is where a capture's bytes are stored within its incident.
 func BlobName(c incident.Capture) string { return c.Pod + "." + string(c.Kind) + ".pb.gz" }
 
-// capture brings one capture to a final state. An error means that the state
-// is not final and the job must run again.
-func (p *Pipeline) capture(ctx context.Context, key incident.Key, c incident.Capture) error {
+// capture brings one capture to a final state, and returns it so. pod are all
+// captures of its pod as they stand. An error means that the state is not final
+// and the job must run again.
+func (p *Pipeline) capture(ctx context.Context, inc incident.Incident, pod []incident.Capture, c incident.Capture) (incident.Capture, error) {
+	if done, err := p.spared(ctx, pod, &c); done || err != nil {
+		return c, err
+	}
 	name := BlobName(c)
 	if c.Status == incident.CapturePulling {
 		// A worker was stopped here. If the bytes are safe the target is not
@@ -68,75 +75,165 @@ func (p *Pipeline) capture(ctx context.Context, key incident.Key, c incident.Cap
 		if data, err := p.Store.Blob(c.Incident, name); err == nil {
 			return p.stored(ctx, c, int64(len(data)))
 		} else if !errors.Is(err, incident.ErrNotFound) {
-			return err
+			return c, err
 		}
 	}
-	c.Status, c.Started = incident.CapturePulling, p.Now()
-	if c.Kind == incident.KindCPU {
-		c.Window = p.Policy.Window // not what a pull before, whose bytes were lost, came down to
+	var got Pulled
+	for {
+		c.Status, c.Started = incident.CapturePulling, p.Now()
+		if c.Kind == incident.KindCPU {
+			c.Window = p.Policy.Window // not what a pull before, whose bytes were lost, came down to
+		}
+		if err := p.Store.PutCapture(ctx, c, p.enqueue); err != nil {
+			return c, err
+		}
+		var err error
+		got, err = p.pull(ctx, inc.Alert.Key, c)
+		c.Asked += got.Asked
+		if ctx.Err() != nil {
+			return c, context.Cause(ctx) // stopped, not failed: the capture stays open
+		}
+		if err == nil {
+			break
+		}
+		if again, err := p.failed(ctx, inc, &c, err); err != nil || !again {
+			return c, err
+		}
 	}
-	if err := p.Store.PutCapture(ctx, c, p.enqueue); err != nil {
-		return err
-	}
-	got, err := p.pull(ctx, key, c)
-	if ctx.Err() != nil {
-		return context.Cause(ctx) // stopped, not failed: the capture stays open
-	}
-	if err != nil {
-		return p.failed(ctx, c, err)
+	if c.Kind.Waiting() && p.empty(got.Data) {
+		return p.nothing(ctx, c, "")
 	}
 	// Stored before the bytes: who finds these after a kill must know which
 	// window they are of, which a target may have shortened.
 	c.Window, c.Started = got.Window, got.Started
 	if err := p.Store.PutCapture(ctx, c, p.enqueue); err != nil {
-		return err
+		return c, err
 	}
 	if err := p.Store.PutBlob(c.Incident, name, got.Data); err != nil {
-		return err
+		return c, err
 	}
 	return p.stored(ctx, c, int64(len(got.Data)))
 }
 
-// pull resolves the pod anew, so that only a pod which is still listed is
-// dialled, and asks once more after a failure that may pass by itself.
+// spared ends a capture for which the target need not be asked, and waits
+// where a snapshot from after the CPU profile would come too soon because there
+// was none: what is subtracted needs a window.
+func (p *Pipeline) spared(ctx context.Context, pod []incident.Capture, c *incident.Capture) (done bool, err error) {
+	find := func(k incident.Kind) (o incident.Capture) {
+		if i := slices.IndexFunc(pod, func(o incident.Capture) bool { return o.Kind == k }); k != "" && i >= 0 {
+			o = pod[i]
+		}
+		return o
+	}
+	before, cpu := find(c.Kind.Before()), find(incident.KindCPU)
+	// A pod that was not there a moment ago is asked for its CPU profile all the
+	// same, and not for what costs another time limit and helps little.
+	i := slices.IndexFunc(pod, func(o incident.Capture) bool { return o.Kind == c.Kind })
+	if i > 0 && lost(pod[i-1].Outcome) && c.Kind != incident.KindCPU &&
+		(pod[i-1].Outcome != incident.OutcomeUnreachable || c.Kind.Waiting() || lost(cpu.Outcome)) {
+		c.Status, c.Outcome, c.Detail, c.Finished = incident.CaptureFailed, pod[i-1].Outcome, pod[i-1].Detail, p.Now()
+		return true, p.Store.PutCapture(ctx, *c, p.enqueue)
+	}
+	if c.Kind.Waiting() && c.Kind.Before() != "" && before.Blob == "" {
+		*c, err = p.nothing(ctx, *c, "there was nothing in the one before")
+		return true, err
+	}
+	if before.Blob != "" && cpu.Status != incident.CaptureStored && c.Role == incident.RoleHot {
+		return false, pause(ctx, before.Finished.Add(p.Policy.Window).Sub(p.Now()))
+	}
+	return false, nil
+}
+
+// empty reports whether a profile has no samples.
+func (p *Pipeline) empty(data []byte) bool {
+	prof, err := profile.Parse(data, p.Policy.MaxRaw)
+	if err != nil {
+		return false // the report says what is wrong with it
+	}
+	for range prof.Samples(nil) {
+		return false
+	}
+	return true
+}
+
+// pull resolves the pod anew, so that only a pod which is still listed, and
+// still the one that was chosen, is dialled, and asks once more after a failure
+// that may pass by itself.
 func (p *Pipeline) pull(ctx context.Context, key incident.Key, c incident.Capture) (Pulled, error) {
+	var asked time.Duration
 	for attempt := 0; ; attempt++ {
 		pods, err := p.Finder.Pods(ctx, key.Service, key.Env)
 		if err != nil {
-			return Pulled{}, err
+			return Pulled{Asked: asked}, err
 		}
 		i := slices.IndexFunc(pods, func(t incident.Target) bool { return t.Pod == c.Pod })
-		if i < 0 {
-			return Pulled{}, goneError{}
+		switch {
+		case i < 0:
+			return Pulled{Asked: asked}, goneError{}
+		case c.UID != "" && pods[i].UID != "" && pods[i].UID != c.UID:
+			return Pulled{Asked: asked}, movedError{}
+		case c.Kind.RefusedBy(pods[i].Refuses):
+			return Pulled{Asked: asked}, refusedError{c.Kind}
 		}
 		got, err := p.Puller.Pull(ctx, pods[i], c.Kind, c.Window)
+		got.Asked += asked
 		var fail Failure
 		if err == nil || attempt > 0 || !errors.As(err, &fail) || !fail.Retryable() {
 			return got, err
 		}
-		select {
-		case <-time.After(2 * time.Second):
-		case <-ctx.Done():
-			return Pulled{}, context.Cause(ctx)
+		if o, _ := fail.Outcome(); o == incident.OutcomeBusy && c.Role == incident.RoleHot {
+			return got, err // another pod first; see standIn
+		}
+		asked = got.Asked
+		if err := pause(ctx, 2*time.Second); err != nil {
+			return Pulled{Asked: asked}, err
 		}
 	}
 }
 
-func (p *Pipeline) stored(ctx context.Context, c incident.Capture, size int64) error {
+func (p *Pipeline) stored(ctx context.Context, c incident.Capture, size int64) (incident.Capture, error) {
 	c.Status, c.Outcome, c.Detail = incident.CaptureStored, incident.OutcomeStored, ""
 	c.Blob, c.Bytes, c.Finished = BlobName(c), size, p.Now()
 	p.Logger.InfoContext(ctx, "profile stored", "incident", c.Incident, "pod", c.Pod, "kind", c.Kind, "bytes", size)
-	return p.Store.PutCapture(ctx, c, p.enqueue)
+	return c, p.Store.PutCapture(ctx, c, p.enqueue)
 }
 
-func (p *Pipeline) failed(ctx context.Context, c incident.Capture, err error) error {
-	c.Status, c.Outcome, c.Detail, c.Finished = incident.CaptureFailed, incident.OutcomeTargetError, err.Error(), p.Now()
-	var fail Failure
-	if errors.As(err, &fail) {
-		c.Outcome, c.Detail = fail.Outcome()
+// nothing ends a capture of a profile that holds nothing: no failure, and no
+// bytes to keep.
+func (p *Pipeline) nothing(ctx context.Context, c incident.Capture, why string) (incident.Capture, error) {
+	c.Status, c.Outcome, c.Detail, c.Finished = incident.CaptureStored, incident.OutcomeEmpty, why, p.Now()
+	return c, p.Store.PutCapture(ctx, c, p.enqueue)
+}
+
+// failed ends a capture that failed, unless it is to be tried again: that comes
+// after a wait, which is over when it returns.
+func (p *Pipeline) failed(ctx context.Context, inc incident.Incident, c *incident.Capture, err error) (again bool, _ error) {
+	was := *c
+	c.Status, c.Finished = incident.CaptureFailed, p.Now()
+	c.Outcome, c.Detail = outcomeOf(err)
+	if c.Kind == incident.KindCPU && c.Role == incident.RoleHot && replaceable(c.Outcome) {
+		done, err := p.standIn(ctx, inc, *c)
+		if done || err != nil {
+			return false, err
+		}
+		if c.Tries < maxTries && mayPass(c.Outcome) {
+			was.Tries++
+			wait := jitter()
+			p.Logger.InfoContext(ctx, "asking again later", "incident", c.Incident, "pod", c.Pod, "outcome", c.Outcome, "detail", c.Detail, "wait", wait)
+			*c = was
+			// On disk before the wait, so that no restart makes it one more.
+			if err := p.Store.PutCapture(ctx, *c, p.enqueue); err != nil {
+				return false, err
+			}
+			return true, pause(ctx, wait)
+		}
 	}
-	p.Logger.WarnContext(ctx, "profile not pulled", "incident", c.Incident, "pod", c.Pod, "kind", c.Kind, "outcome", c.Outcome, "detail", c.Detail)
-	return p.Store.PutCapture(ctx, c, p.enqueue)
+	level := slog.LevelWarn
+	if c.Kind.Waiting() {
+		level = slog.LevelInfo
+	}
+	p.Logger.Log(ctx, level, "profile not pulled", "incident", c.Incident, "pod", c.Pod, "kind", c.Kind, "outcome", c.Outcome, "detail", c.Detail)
+	return false, p.Store.PutCapture(ctx, *c, p.enqueue)
 }
 
 // goneError says that a chosen pod is no longer listed.
@@ -147,3 +244,22 @@ func (goneError) Outcome() (incident.Outcome, string) {
 	return incident.OutcomeGone, "it was listed when it was chosen and is not any more"
 }
 func (goneError) Retryable() bool { return false }
+
+// movedError says that a chosen pod's name belongs to another pod by now.
+type movedError struct{}
+
+func (movedError) Error() string { return string(incident.OutcomeMoved) }
+func (movedError) Outcome() (incident.Outcome, string) {
+	return incident.OutcomeMoved, "the pod was replaced since it was chosen"
+}
+func (movedError) Retryable() bool { return false }
+
+// refusedError says that the pod's owner has switched off a kind since the pod
+// was chosen.
+type refusedError struct{ kind incident.Kind }
+
+func (refusedError) Error() string { return string(incident.OutcomeRefused) }
+func (e refusedError) Outcome() (incident.Outcome, string) {
+	return incident.OutcomeRefused, fmt.Sprintf("the pod's owner has switched off %s profiles", e.kind.Profile())
+}
+func (refusedError) Retryable() bool { return false }

@@ -34,6 +34,14 @@ var errPanic = errors.New("panic while the report was made")
 // that crash the analysis, or take all memory, would do so at every restart
 // for ever. Each begin is on disk before anything is read.
 func (p *Pipeline) report(ctx context.Context, inc incident.Incident) error {
+	captures, err := p.Store.Captures(ctx, inc.ID)
+	if err != nil {
+		return err
+	}
+	rates, err := p.rates(ctx, inc, captures)
+	if err != nil {
+		return err
+	}
 	select {
 	case p.analysing <- struct{}{}:
 		defer func() { <-p.analysing }()
@@ -48,7 +56,7 @@ func (p *Pipeline) report(ctx context.Context, inc incident.Incident) error {
 		return p.Store.Finish(ctx, inc.ID, nil, fmt.Sprintf(
 			"the report was begun %d times and never came to an end: the analysis crashed or ran out of memory; the profiles are kept, and profbot's log says more", maxReports))
 	}
-	err = p.analyse(ctx, inc)
+	err = p.analyse(ctx, inc, captures, rates)
 	if err == nil || errors.Is(err, errPanic) {
 		return err
 	}
@@ -60,19 +68,19 @@ func (p *Pipeline) report(ctx context.Context, inc incident.Incident) error {
 }
 
 // analyse analyses what was captured, draws it and stores both. Without a CPU
-// profile of a hot pod the incident ends as failed, with every pod's reason.
-func (p *Pipeline) analyse(ctx context.Context, inc incident.Incident) (err error) {
+// profile of a hot pod the report is of what else the hot pods gave; without
+// that the incident ends as failed, with every pod's reason.
+func (p *Pipeline) analyse(ctx context.Context, inc incident.Incident, captures []incident.Capture, rates incident.Rates) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			p.Logger.ErrorContext(ctx, "panic while the report was made", "incident", inc.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 			err = fmt.Errorf("%w: %v", errPanic, r)
 		}
 	}()
-	captures, err := p.Store.Captures(ctx, inc.ID)
-	if err != nil {
-		return err
+	opt := analysis.Options{Service: inc.Alert.Key.Service, Thresholds: p.Policy.Thresholds, Trees: true, RateOf: rateOf(rates)}
+	if inc.Measure == incident.MeasureMemory {
+		opt.Focus = analysis.KindHeap
 	}
-	opt := analysis.Options{Service: inc.Alert.Key.Service, Thresholds: p.Policy.Thresholds, Trees: true}
 	if p.Policy.Service != nil {
 		opt.AppPrefixes, opt.Routes = p.Policy.Service(inc.Alert.Key.Service, inc.Alert.Key.Env)
 	}
@@ -81,39 +89,81 @@ func (p *Pipeline) analyse(ctx context.Context, inc incident.Incident) (err erro
 			opt.Requests += c.Load.Requests
 		}
 	}
-	l := loading{captures: captures}
+	memory := opt.Focus == analysis.KindHeap
+	l := loading{captures: captures, whole: memory}
 	res, err := analysis.AnalyzeSeq(p.load(&l), opt)
+	if l.err == nil && errors.Is(err, analysis.ErrNoCPU) && !memory && inc.Alert.Verifies == "" { // only shares of CPU can be compared
+		l = loading{captures: captures, whole: true}
+		res, err = analysis.AnalyzeSeq(p.load(&l), opt)
+	}
 	if l.err != nil {
 		return l.err
 	}
-	if errors.Is(err, analysis.ErrNoCPU) {
-		return p.Store.Finish(ctx, inc.ID, nil, "no CPU profile of a hot pod could be used: "+strings.Join(l.problems, "; "))
+	if errors.Is(err, analysis.ErrNoCPU) || err == nil && res.Report.Pictured() != analysis.KindCPU && len(res.Others) == 0 {
+		what := "no CPU profile of a hot pod could be used: "
+		if memory {
+			what = "no profile of a hot pod could be used: "
+		}
+		return p.Store.Finish(ctx, inc.ID, nil, what+strings.Join(l.problems, "; "))
 	}
 	if err != nil {
 		// The same bytes give the same error: trying again would not help.
 		p.Logger.ErrorContext(ctx, "analysis", "incident", inc.ID, "error", err)
 		return p.Store.Finish(ctx, inc.ID, nil, "the profiles could not be analysed: "+err.Error())
 	}
-	if res.Report.Samples == 0 {
-		return p.Store.Finish(ctx, inc.ID, nil, "the hot pods used no CPU while they were profiled: the spike was over, or is elsewhere")
+	rep := res.Report
+	passed := spikePassed(inc, captures, rep)
+	if rep.Samples == 0 && rep.Pictured() == analysis.KindCPU {
+		failure := "the hot pods used no CPU while they were profiled: the spike was over, or is elsewhere"
+		if len(passed) > 0 {
+			failure += " (" + strings.Join(passed, "; ") + ")"
+		}
+		return p.Store.Finish(ctx, inc.ID, nil, failure)
 	}
-	res.Report.Notes = append(res.Report.Notes, l.problems...)
+	rep.Notes = append(rep.Notes, passed...)
+	switch {
+	case rates.Failure != "":
+		rep.Notes = append(rep.Notes, rates.Failure)
+	case slices.ContainsFunc(rep.Endpoints, func(e analysis.Endpoint) bool { return e.Rate > 0 }):
+		rep.Notes = append(rep.Notes, "the requests of the endpoints are from Datadog's traces; "+rates.Basis)
+	}
+	rep.Notes = append(rep.Notes, l.problems...)
 	if err := p.draw(inc.ID, res); err != nil {
 		return err
 	}
-	p.Logger.InfoContext(ctx, "analysed", "incident", inc.ID, "headline", res.Report.Headline())
-	return p.Store.Finish(ctx, inc.ID, res.Report, "")
+	p.Logger.InfoContext(ctx, "analysed", "incident", inc.ID, "headline", rep.Headline())
+	return p.Store.Finish(ctx, inc.ID, rep, "")
+}
+
+// spikePassed names the hot pods that had calmed down when they were profiled.
+// A fix is profiled when it is calm, so nothing is said of a verification.
+func spikePassed(inc incident.Incident, captures []incident.Capture, rep *analysis.Report) []string {
+	if inc.Alert.Verifies != "" {
+		return nil
+	}
+	var out []string
+	for _, pod := range rep.Pods {
+		i := slices.IndexFunc(captures, func(c incident.Capture) bool { return c.Pod == pod.Name && c.Kind == incident.KindCPU })
+		if i < 0 || pod.Control || pod.Window <= 0 {
+			continue
+		}
+		if s := incident.SpikePassed(inc.Alert, captures[i], pod.Cores, pod.Samples); s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // loading is what [Pipeline.load] reads, and what came of it.
 type loading struct {
 	captures []incident.Capture
+	whole    bool     // also hot pods that have no CPU profile
 	problems []string // captures that cannot be used, and why
 	err      error    // the store's: it ends the loading, and may pass
 }
 
-// load reads the stored profiles of the pods that have a usable CPU profile.
-// A profile is parsed when its pod's turn has come, and only if the analysis
+// load reads the stored profiles of the pods that have a usable CPU profile,
+// and with whole those of the other hot pods too. A profile is parsed when its pod's turn has come, and only if the analysis
 // uses it.
 func (p *Pipeline) load(l *loading) iter.Seq[analysis.PodProfiles] {
 	byPod := map[string][]incident.Capture{}
@@ -123,7 +173,7 @@ func (p *Pipeline) load(l *loading) iter.Seq[analysis.PodProfiles] {
 			order = append(order, c.Pod)
 		}
 		byPod[c.Pod] = append(byPod[c.Pod], c)
-		if c.Status != incident.CaptureStored {
+		if c.Status != incident.CaptureStored && !c.Kind.Waiting() {
 			l.problems = append(l.problems, fmt.Sprintf("%s of %s: %s", c.Kind, c.Pod, reason(c)))
 		}
 	}
@@ -131,18 +181,27 @@ func (p *Pipeline) load(l *loading) iter.Seq[analysis.PodProfiles] {
 		for _, pod := range order {
 			captures := byPod[pod]
 			get := func(k incident.Kind) *profile.Profile {
-				i := slices.IndexFunc(captures, func(c incident.Capture) bool { return c.Kind == k && c.Status == incident.CaptureStored })
+				i := slices.IndexFunc(captures, func(c incident.Capture) bool {
+					return c.Kind == k && c.Status == incident.CaptureStored && c.Blob != ""
+				})
 				if i < 0 || l.err != nil {
 					return nil
 				}
 				return p.parse(captures[i], l)
 			}
 			pp := analysis.PodProfiles{Pod: pod, Control: captures[0].Role == incident.RoleControl, CPU: get(incident.KindCPU)}
-			if pp.CPU != nil && !pp.Control {
+			use := pp.CPU != nil || l.whole && !pp.Control
+			if use && !pp.Control {
 				pp.AllocsBefore, pp.AllocsAfter = get(incident.KindAllocsBefore), get(incident.KindAllocsAfter)
+				pp.HeapBefore, pp.HeapAfter = get(incident.KindHeapBefore), get(incident.KindHeap)
+				if pp.AllocsAfter == nil && pp.HeapAfter != nil { // they are allocs profiles too
+					pp.AllocsBefore, pp.AllocsAfter = pp.HeapBefore, pp.HeapAfter
+				}
 				pp.Goroutine = get(incident.KindGoroutine)
+				pp.MutexBefore, pp.Mutex = get(incident.KindMutexBefore), get(incident.KindMutex)
+				pp.BlockBefore, pp.Block = get(incident.KindBlockBefore), get(incident.KindBlock)
 			}
-			if l.err != nil || pp.CPU != nil && !yield(pp) {
+			if l.err != nil || use && !yield(pp) {
 				return
 			}
 		}
@@ -178,28 +237,39 @@ func reason(c incident.Capture) string {
 	return fmt.Sprintf("%s (%s)", c.Outcome, c.Detail)
 }
 
-// draw stores the flame graph as a picture and as a page. The picture zooms to
-// the endpoint when one alone is flagged; the page has a tab for every kind of
-// profile, and one for what differs from the control pods.
+// draw stores the flame graph as a picture and as a page. The picture is of the
+// kind that the report is about, and zooms to the endpoint when one alone is
+// flagged; the page has a tab for every kind of profile, that one first, and
+// one for what differs from the control pods.
 func (p *Pipeline) draw(id string, res *analysis.Result) error {
-	opt := flame.Options{Title: res.Report.Headline(), Subtitle: subtitle(res.Report)}
-	for _, e := range res.Report.Flagged() {
-		opt.Highlight = append(opt.Highlight, e.Name)
+	rep := res.Report
+	var tabs []flame.Tab
+	if rep.Samples > 0 {
+		tabs = append(tabs, flame.Tab{Name: "CPU", Tree: res.Tree})
 	}
-	if len(opt.Highlight) == 1 {
-		opt.Zoom = opt.Highlight[0]
-	}
-	tabs := []flame.Tab{{Name: "CPU", Tree: res.Tree}}
 	for _, t := range res.Others {
 		tabs = append(tabs, flame.Tab{Name: t.Kind, Tree: t})
 	}
-	if res.Control != nil {
+	if kind := rep.Pictured(); kind != analysis.KindCPU {
+		if i := slices.IndexFunc(tabs, func(t flame.Tab) bool { return t.Tree.Kind == string(kind) }); i > 0 {
+			tabs = slices.Insert(slices.Delete(slices.Clone(tabs), i, i+1), 0, tabs[i])
+		}
+	}
+	main := tabs[0].Tree
+	opt := flame.Options{Title: rep.Headline(), Subtitle: subtitle(rep, main)}
+	for _, e := range rep.Flagged() {
+		opt.Highlight = append(opt.Highlight, e.Name)
+	}
+	if len(opt.Highlight) == 1 && main == res.Tree {
+		opt.Zoom = opt.Highlight[0]
+	}
+	if res.Control != nil && rep.Samples > 0 {
 		if d, err := analysis.DiffTree(res.Control, res.Tree); err == nil { // the control pods were not idle
 			tabs = append(tabs, flame.Tab{Name: "control to hot", Tree: d})
 		}
 	}
 	var png, html bytes.Buffer
-	if err := flame.PNG(&png, res.Tree, opt); err != nil {
+	if err := flame.PNG(&png, main, opt); err != nil {
 		return fmt.Errorf("draw picture: %w", err)
 	}
 	opt.Zoom = "" // a page is zoomed by hand
@@ -212,8 +282,11 @@ func (p *Pipeline) draw(id string, res *analysis.Result) error {
 	return p.Store.PutBlob(id, BlobPicture, png.Bytes())
 }
 
-// subtitle names what the picture shows: service, pods, samples.
-func subtitle(r *analysis.Report) string {
+// subtitle names what the picture shows: service, pods, how much of what.
+func subtitle(r *analysis.Report, main *analysis.Tree) string {
+	if main.Kind != string(analysis.KindCPU) {
+		return fmt.Sprintf("%s, %s profile", r.Service, main.Kind)
+	}
 	hot := 0
 	for _, pod := range r.Pods {
 		if !pod.Control {

@@ -21,7 +21,10 @@ import (
 // and while it tells each of the states, opens the folder again, and sees the
 // work done to its end with nothing stored pulled a second time.
 func TestStoppedAndStartedAnew(t *testing.T) {
-	plan := []string{"pod-0 allocs-before", "pod-0 cpu", "pod-0 allocs-after", "pod-0 goroutine"}
+	var plan []string // of the profiles of waiting those from before: they are empty
+	for _, k := range asked(incident.RoleHot) {
+		plan = append(plan, "pod-0 "+k)
+	}
 	for _, at := range append(slices.Clone(plan), string(incident.StatusAccepted), string(incident.StatusCapturing), string(incident.StatusReporting), string(incident.StatusDone)) {
 		t.Run(at, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -131,7 +134,7 @@ func TestResumedKeepsItsWindow(t *testing.T) {
 		}
 		w.start()
 		id := w.fire()
-		w.cluster.await(t, "the CPU profile is asked for", func() bool { return len(w.pulled) == 2 })
+		w.cluster.await(t, "the CPU profile is asked for", func() bool { return len(w.pulled) == 4 })
 		pass(0)
 		w.stop()
 		if _, err := w.st.Blob(id, "pod-0.cpu.pb.gz"); err != nil || w.captures(id)["pod-0 cpu"].Status != incident.CapturePulling {
@@ -284,7 +287,7 @@ func TestPrunedWhileQueued(t *testing.T) {
 		id := w.fire() // its job waits: nothing runs yet
 		ctx := t.Context()
 		captures := []incident.Capture{{Incident: id, Pod: "pod-0", Kind: incident.KindCPU, Role: incident.RoleHot, Status: incident.CaptureWaiting}}
-		if err := w.st.Plan(ctx, id, "chosen", captures, func(ctx context.Context, tx *sql.Tx, u incident.Unit) error {
+		if err := w.st.Plan(ctx, id, incident.Choice{Says: "chosen"}, captures, func(ctx context.Context, tx *sql.Tx, u incident.Unit) error {
 			return pipeline.Enqueue(w.p, ctx, tx, u)
 		}); err != nil {
 			t.Fatal(err)

@@ -38,12 +38,19 @@ func snoozeOr(err error) error {
 	return err
 }
 
-// notBefore remembers when incidents may be told again: a job that comes
-// later than the one that was asked to wait must wait as well. It knows what
-// this process was asked: after a restart the first telling goes out at once.
+// notBefore remembers when something may be tried again for an incident: a job
+// that comes later than the one that was asked to wait must wait as well. It
+// knows what this process was asked: after a restart the first try is made at
+// once.
 type notBefore struct {
+	what string // "told": for the error
+
 	mu    sync.Mutex // protects until
 	until map[string]time.Time
+}
+
+func newNotBefore(what string) notBefore {
+	return notBefore{what: what, until: map[string]time.Time{}}
 }
 
 // check returns a [waitError] when incident id must wait.
@@ -51,7 +58,7 @@ func (n *notBefore) check(id string, now time.Time) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if d := n.until[id].Sub(now); d > 0 {
-		return waitError{d}
+		return waitError{n.what, d}
 	}
 	return nil
 }
@@ -71,10 +78,13 @@ func (n *notBefore) set(id string, now time.Time, d time.Duration) {
 	}
 }
 
-// waitError says that it is too early to tell.
-type waitError struct{ left time.Duration }
+// waitError says that it is too early for the next try.
+type waitError struct {
+	what string
+	left time.Duration
+}
 
 func (e waitError) Error() string {
-	return fmt.Sprintf("not told yet: the last try was asked to wait, for %s from now", e.left.Round(time.Millisecond))
+	return fmt.Sprintf("not %s yet: the last try was asked to wait, for %s from now", e.what, e.left.Round(time.Millisecond))
 }
 func (e waitError) RetryAfter() time.Duration { return e.left }

@@ -103,6 +103,16 @@ const defaultRetryAfter = 30 * time.Second
 
 // call runs one request with a deadline and gives its error a common form.
 func (b *Bot) call(ctx context.Context, method, object string, timeout time.Duration, f func(ctx context.Context) error) error {
+	kind := "" // of calls that have a gate: those that a storm makes most of
+	switch method {
+	case "chat.postMessage":
+		kind = method + " " + object // counted by channel
+	case "chat.update":
+		kind = method // counted by workspace
+	}
+	if wait := b.gate.pass(kind, b.now()); kind != "" && wait > 0 {
+		return &Error{Call: method, Object: object, Code: "ratelimited", Advice: advice("ratelimited", ""), after: wait, err: errors.New("not asked yet: others wait for their turn")}
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
 	defer cancel()
 	err := f(ctx)
@@ -131,6 +141,9 @@ func (b *Bot) call(ctx context.Context, method, object string, timeout time.Dura
 		e.Code, e.after = "ratelimited", max(r.RetryAfter, time.Second)
 	} else if s, ok := errors.AsType[slack.StatusCodeError](err); ok && s.Code == http.StatusTooManyRequests {
 		e.Code, e.after = "ratelimited", defaultRetryAfter
+	}
+	if e.Code == "ratelimited" && kind != "" {
+		e.after = b.gate.refused(kind, b.now(), e.after)
 	}
 	// A proxy or a middlebox may echo what it was sent.
 	if strings.Contains(err.Error(), b.token) {

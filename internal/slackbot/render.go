@@ -106,6 +106,13 @@ func recoveredLine(inc incident.Incident) slack.RichTextElement {
 // renderVerdict adds the result of a finished incident.
 func renderVerdict(p *page, u Update, fallback string) string {
 	r := u.Report
+	p.add(rich(passedLine(u)))
+	if lead := r.Lead(); len(lead) > 0 {
+		fallback = renderLead(p, u, lead, fallback)
+		p.add(rich(links(u)))
+		p.add(small(standIns(u.Incident)))
+		return fallback
+	}
 	flagged := r.Flagged()
 	shown := flagged
 	if len(shown) == 0 {
@@ -124,6 +131,7 @@ func renderVerdict(p *page, u Update, fallback string) string {
 	}
 	p.add(rich(alsoLine(r)))
 	p.add(rich(links(u)))
+	p.add(small(standIns(u.Incident)))
 	return fallback
 }
 
@@ -230,7 +238,10 @@ func smallPrint(u Update) []string {
 		if control > 0 {
 			pods += fmt.Sprintf(" and %d to compare", control)
 		}
-		parts = append(parts, service(u.Incident), pods, fmt.Sprintf("%s CPU samples in %s", thousands(r.Samples), r.Window.Round(1e9)))
+		parts = append(parts, service(u.Incident))
+		if r.Samples > 0 {
+			parts = append(parts, pods, fmt.Sprintf("%s CPU samples in %s", thousands(r.Samples), r.Window.Round(1e9)))
+		}
 	}
 	return append(parts, "incident "+u.Incident.ID)
 }

@@ -3,6 +3,7 @@ package slackbot
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ const (
 	maxDetailRows  = 20
 	maxDetailTable = 3200 // characters
 	maxReasons     = 4
+	maxLeadPlaces  = 8
 	maxNotes       = 6
 	maxOther       = 8
 	maxAltFrame    = 400 // characters of the block around the picture in words
@@ -33,7 +35,70 @@ func RenderDetails(u Update) Message {
 	if r == nil {
 		return Message{}
 	}
+	title := "Where the CPU of " + service(u.Incident) + " went"
+	lead := r.Lead()
+	if len(lead) > 0 {
+		title = "What the other profiles of " + service(u.Incident) + " show"
+		if r.Focus == analysis.KindHeap {
+			title = "Where the memory of " + service(u.Incident) + " went"
+		}
+		renderLeads(p, title, lead)
+	}
+	if len(r.Endpoints) > 0 {
+		renderEndpoints(p, u)
+	}
+	reasons(p, r, lead)
+	if len(r.Endpoints) > 0 {
+		p.add(rich(
+			otherLine(r),
+			suspectedLine(r),
+			line(strong("How this was decided:"), words(" An endpoint is flagged when the lower end of the 95 % interval of its decoding or encoding reaches the limit that its verdict names, so that a lucky sample flags nobody.")),
+		))
+	}
+	p.add(rich(line(strong("Pods:")), list(reportPods(u)...), choiceLine(u), monitorLine(u.Incident), costLine(u)))
+	p.add(rich(notes(r)...))
+	// Last, so that it gets what room is left.
+	if alt := clean(r.AltText(), min(1900, p.room()-maxAltFrame)); len(alt) > 1 {
+		p.add(rich(line(strong("The flame graph in words:"), words(" "+alt))))
+	}
+	text := "Details: where the CPU of " + service(u.Incident) + " went, endpoint by endpoint"
+	if len(lead) > 0 {
+		text = "Details: " + strings.ToLower(title[:1]) + title[1:]
+	}
+	return Message{Text: clean(text, 300), Blocks: p.blocks}
+}
+
+// renderLeads adds all that leads a report which is not about CPU first.
+func renderLeads(p *page, title string, lead []analysis.Finding) {
+	p.add(rich(line(strong(title))))
+	for i, f := range lead {
+		if i == maxReasons {
+			p.add(small(fmt.Sprintf("and %s in the report", count(len(lead)-i, "more finding"))))
+			break
+		}
+		// A list: Slack takes one table in a message, and that is the endpoints'.
+		title := strings.TrimSuffix(sentence(strings.TrimSpace(f.Endpoint+" "+f.Title)), ".")
+		p.add(rich(line(strong(clean(title, 200)+":"), words(" "+clean(f.Why, 350))), list(places(f, maxLeadPlaces)...), nextOf(f)))
+	}
+}
+
+// nextOf is a finding's next step; nil for none.
+func nextOf(f analysis.Finding) slack.RichTextElement {
+	if f.Next == "" {
+		return nil
+	}
+	return line(strong("Next:"), words(" "+clean(f.Next, 350)))
+}
+
+// renderEndpoints adds the table of the endpoints.
+func renderEndpoints(p *page, u Update) {
+	r := u.Report
 	p.add(rich(line(strong("Where the CPU of " + service(u.Incident) + " went"))))
+	headings, right := detailHeadings, []int{1, 3, 4}
+	counted := slices.ContainsFunc(r.Endpoints, func(e analysis.Endpoint) bool { return perRequest(e) != "" })
+	if counted {
+		headings, right = slices.Insert(slices.Clone(headings), 2, "A request"), []int{1, 2, 4, 5}
+	}
 	var rows [][]string
 	for _, e := range r.Endpoints[:min(len(r.Endpoints), maxDetailRows)] {
 		verdict := e.Verdict.Title
@@ -41,12 +106,16 @@ func RenderDetails(u Update) Message {
 			verdict = "🔥 " + verdict
 		}
 		_, _, dir := e.Work()
-		rows = append(rows, []string{
+		row := []string{
 			e.Name, percent(e.Share.Part), e.Decode.String(), thousands(e.Share.Samples),
 			percent(e.Encode.Part), codecName(e, dir), e.BytesFrom(), verdict,
-		})
+		}
+		if counted {
+			row = slices.Insert(row, 2, perRequest(e))
+		}
+		rows = append(rows, row)
 	}
-	t, shown := table(detailHeadings, rows, []int{1, 3, 4}, maxDetailTable)
+	t, shown := table(headings, rows, right, maxDetailTable)
 	p.add(t)
 	if rest := r.Endpoints[shown:]; len(rest) > 0 {
 		var part float64
@@ -55,23 +124,11 @@ func RenderDetails(u Update) Message {
 		}
 		p.add(small(fmt.Sprintf("and %s with %s of the CPU in all", count(len(rest), "more endpoint"), percent(part))))
 	}
-	reasons(p, r)
-	p.add(rich(
-		otherLine(r),
-		suspectedLine(r),
-		line(strong("How this was decided:"), words(" An endpoint is flagged when the lower end of the 95 % interval of its decoding or encoding reaches the limit that its verdict names, so that a lucky sample flags nobody.")),
-	))
-	p.add(rich(line(strong("Pods:")), list(reportPods(u)...), choiceLine(u)))
-	p.add(rich(notes(r)...))
-	// Last, so that it gets what room is left.
-	if alt := clean(r.AltText(), min(1900, p.room()-maxAltFrame)); len(alt) > 1 {
-		p.add(rich(line(strong("The flame graph in words:"), words(" "+alt))))
-	}
-	return Message{Text: clean("Details: where the CPU of "+service(u.Incident)+" went, endpoint by endpoint", 300), Blocks: p.blocks}
 }
 
-// reasons adds why endpoints were flagged and what to do about each.
-func reasons(p *page, r *analysis.Report) {
+// reasons adds why endpoints were flagged and what to do about each, and the
+// findings that do not lead the report.
+func reasons(p *page, r *analysis.Report, lead []analysis.Finding) {
 	for i, e := range r.Flagged() {
 		if i == maxReasons {
 			break
@@ -83,24 +140,28 @@ func reasons(p *page, r *analysis.Report) {
 			gainLine(e.Gain),
 		))
 	}
-	for i, f := range r.Problems() {
+	if len(lead) > 0 && r.Samples == 0 {
+		return // all of them lead
+	}
+	found := besides(r, lead)
+	for i, f := range found {
 		if i == maxReasons {
-			p.add(small(fmt.Sprintf("and %s in the report", count(len(r.Problems())-i, "more finding"))))
+			p.add(small(fmt.Sprintf("and %s in the report", count(len(found)-i, "more finding"))))
 			break
 		}
 		p.add(rich(
 			line(strong(clean(strings.TrimSpace(f.Endpoint+" "+f.Title), 200))),
 			line(words(clean(f.Why, 350))),
-			list(places(f)...),
+			list(places(f, 3)...),
 			line(strong("Next:"), words(" "+clean(f.Next, 350))),
 		))
 	}
 }
 
 // places are the heaviest places that a finding rests on.
-func places(f analysis.Finding) []slack.RichTextElement {
+func places(f analysis.Finding, most int) []slack.RichTextElement {
 	var out []slack.RichTextElement
-	for _, e := range f.Evidence[:min(len(f.Evidence), 3)] {
+	for _, e := range f.Evidence[:min(len(f.Evidence), most)] {
 		out = append(out, line(words(clean(e.String(), 200))))
 	}
 	return out
@@ -141,6 +202,9 @@ func suspectedLine(r *analysis.Report) slack.RichTextElement {
 
 // reportPods says what each pod gave: its CPU and the sizes of its profiles.
 func reportPods(u Update) []slack.RichTextElement {
+	if len(u.Report.Pods) == 0 { // without a CPU profile
+		return podLines(u.Captures)
+	}
 	taken := byPod(u.Captures)
 	var lines []slack.RichTextElement
 	for i, pod := range u.Report.Pods {
@@ -171,7 +235,7 @@ func reportPods(u Update) []slack.RichTextElement {
 func sizes(captures []incident.Capture) string {
 	var parts []string
 	for _, c := range captures {
-		if c.Status == incident.CaptureStored {
+		if c.Status == incident.CaptureStored && c.Outcome != incident.OutcomeEmpty {
 			parts = append(parts, kindName(c.Kind)+" "+bytesText(c.Bytes))
 		}
 	}
@@ -181,8 +245,11 @@ func sizes(captures []incident.Capture) string {
 	return "; " + strings.Join(parts, ", ")
 }
 
-// bytesText writes a size in kB or MB.
+// bytesText writes a size in kB, MB or GB.
 func bytesText(n int64) string {
+	if n >= 1e9 {
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+	}
 	if n >= 1e6 {
 		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 	}
@@ -193,7 +260,7 @@ func choiceLine(u Update) slack.RichTextElement {
 	if u.Incident.Choice == "" {
 		return nil
 	}
-	return line(strong("Why these pods:"), words(" profbot "+clean(u.Incident.Choice, 500)))
+	return line(strong("Why these pods:"), words(" profbot "+clean(u.Incident.Choice, 900)))
 }
 
 // notes are what the reader must know to trust the numbers.

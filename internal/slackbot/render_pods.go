@@ -34,6 +34,12 @@ func byPod(captures []incident.Capture) []podCaptures {
 	return out
 }
 
+// counted are the captures that people count: profiles of waiting are there
+// only where a process records them, and are missed by nobody.
+func counted(captures []incident.Capture) []incident.Capture {
+	return slices.DeleteFunc(slices.Clone(captures), func(c incident.Capture) bool { return c.Kind.Waiting() })
+}
+
 // choiceNotes is the part of the choice that the pods' own lines do not say:
 // what was in the way of a better one. See [incident.Choose].
 func choiceNotes(inc incident.Incident) string {
@@ -43,6 +49,7 @@ func choiceNotes(inc incident.Incident) string {
 
 // progress says how far the pulling is.
 func progress(captures []incident.Capture) string {
+	captures = counted(captures)
 	final, window := 0, time.Duration(0)
 	for _, c := range captures {
 		if c.Status.Final() {
@@ -90,6 +97,7 @@ func role(r incident.Role) string {
 
 // podState counts a pod's captures.
 func podState(captures []incident.Capture) string {
+	captures = counted(captures)
 	stored, final := 0, 0
 	for _, c := range captures {
 		if c.Status.Final() {
@@ -115,14 +123,16 @@ func failures(captures []incident.Capture) [][]span {
 	type key struct {
 		outcome incident.Outcome
 		detail  string
+		tries   int
 	}
+	captures = counted(captures)
 	var order []key
 	kinds := map[key][]string{}
 	for _, c := range captures {
 		if c.Status != incident.CaptureFailed {
 			continue
 		}
-		k := key{c.Outcome, c.Detail}
+		k := key{c.Outcome, c.Detail, c.Tries}
 		if kinds[k] == nil {
 			order = append(order, k)
 		}
@@ -133,6 +143,9 @@ func failures(captures []incident.Capture) [][]span {
 		what := strings.Join(kinds[k], ", ")
 		if len(kinds[k]) == len(captures) {
 			what = "all of them"
+		}
+		if k.tries > 0 {
+			what = fmt.Sprintf("%s, asked %d times", what, k.tries+1)
 		}
 		spans := []span{words("; " + what + ": " + string(k.outcome) + " ")}
 		if k.detail != "" {
@@ -153,7 +166,7 @@ func kindName(k incident.Kind) string {
 	case incident.KindAllocsAfter:
 		return "allocs after"
 	}
-	return string(k)
+	return strings.ReplaceAll(string(k), "-", " ")
 }
 
 // renderFailure adds why there is no verdict, every pod's outcome and what to
@@ -237,6 +250,12 @@ func remedy(o incident.Outcome) string {
 		return "Something else than pprof answers at the configured address: check it."
 	case incident.OutcomeGone:
 		return "The pods are gone; the next alert chooses among those that are there."
+	case incident.OutcomeMoved:
+		return "The pods were replaced while they were to be profiled; the next alert chooses among those that are there."
+	case incident.OutcomeRefused:
+		return "Check the networks that profbot may dial (capture.networks), and which profiles the pods' annotations switch off."
+	case incident.OutcomeResting:
+		return "Too many profiles of the service have failed lately, so it is left alone for a while: see to the reasons, and profbot asks again by itself."
 	}
 	return ""
 }

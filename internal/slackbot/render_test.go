@@ -84,6 +84,7 @@ func namedStates() map[string]slackbot.Update {
 	return map[string]slackbot.Update{
 		"1-accepted": st[0], "2-capturing": st[2], "3-reporting": st[3], "4-done": st[4], "5-recovered": recoveredState(),
 		"6-quiet": quietState(), "6-finding": findingState(), "7-failed": failedState(), "8-not-analysed": analysed, "9-no-pods": noPods,
+		"4-fleet": fleetState(), "4-memory": memoryState(), "4-no-cpu": noCPUState(),
 	}
 }
 
@@ -97,6 +98,14 @@ func TestGolden(t *testing.T) {
 					t.Fatal(err)
 				}
 				golden(t, name+".txt", []byte(s.Text(channel)))
+				// Nothing was refused and sent plainly instead.
+				want := 1
+				if u.Report != nil {
+					want = 2
+				}
+				if n := len(s.Calls("chat.postMessage")); n != want {
+					t.Errorf("%d posts, want %d", n, want)
+				}
 			})
 			var out bytes.Buffer
 			enc := json.NewEncoder(&out) // a line for each block

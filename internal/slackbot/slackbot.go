@@ -90,6 +90,7 @@ type Bot struct {
 	log      *slog.Logger
 	now      func() time.Time
 	edits    pace
+	gate     gate
 
 	mu   sync.Mutex // protects self
 	self string     // the bot's own id; "" until it was asked for
@@ -147,7 +148,7 @@ func New(opt Options) (*Bot, error) {
 		token: opt.Token, channel: opt.Channel, channels: maps.Clone(opt.Channels),
 		api:    slack.New(opt.Token, slack.OptionAPIURL(opt.APIURL), slack.OptionHTTPClient(client)),
 		apiURL: api, http: client, log: opt.Logger, now: opt.Now,
-		edits: pace{every: opt.EditEvery, last: map[string]time.Time{}},
+		edits: pace{every: opt.EditEvery, last: map[string]time.Time{}}, gate: gate{doors: map[string]*door{}},
 	}, nil
 }
 

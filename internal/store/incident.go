@@ -54,7 +54,7 @@ func change(ctx context.Context, tx *sql.Tx, id string, f func(*incident.Inciden
 // Plan stores which captures an incident needs and queues one job per pod. The
 // incident becomes capturing. Planning an incident that is past
 // [incident.StatusAccepted] does nothing.
-func (s *Store) Plan(ctx context.Context, id, choice string, captures []incident.Capture, enqueue Enqueue) error {
+func (s *Store) Plan(ctx context.Context, id string, choice incident.Choice, captures []incident.Capture, enqueue Enqueue) error {
 	return s.inTx(ctx, "plan captures", func(tx *sql.Tx) error {
 		var status incident.Status
 		if err := tx.QueryRowContext(ctx, `SELECT status FROM incident WHERE id = ?`, id).Scan(&status); err != nil {
@@ -63,27 +63,69 @@ func (s *Store) Plan(ctx context.Context, id, choice string, captures []incident
 		if status != incident.StatusAccepted {
 			return nil
 		}
-		queued := map[string]bool{}
-		for seq, c := range captures {
-			doc, err := encode(c)
-			if err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, `INSERT INTO capture (incident, pod, kind, seq, status, doc) VALUES (?, ?, ?, ?, ?, ?)`,
-				id, c.Pod, c.Kind, seq, c.Status, doc); err != nil {
-				return err
-			}
-			if !queued[c.Pod] {
-				queued[c.Pod] = true
-				if err := enqueue(ctx, tx, incident.Unit{Incident: id, Pod: c.Pod}); err != nil {
-					return err
-				}
-			}
+		if err := addCaptures(ctx, tx, id, 0, captures, enqueue); err != nil {
+			return err
 		}
 		return change(ctx, tx, id, func(inc *incident.Incident) {
-			inc.Status, inc.Choice = incident.StatusCapturing, choice
+			inc.Status, inc.Choice = incident.StatusCapturing, choice.Says
+			inc.Measure, inc.Monitor, inc.Fleet = choice.Measure, choice.Monitor, &choice.Fleet
 		})
 	})
+}
+
+// addCaptures inserts captures from place seq of the incident's order on, and
+// queues one job for each of their pods.
+func addCaptures(ctx context.Context, tx *sql.Tx, id string, seq int, captures []incident.Capture, enqueue Enqueue) error {
+	queued := map[string]bool{}
+	for i, c := range captures {
+		doc, err := encode(c)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO capture (incident, pod, kind, seq, status, doc) VALUES (?, ?, ?, ?, ?, ?)`,
+			id, c.Pod, c.Kind, seq+i, c.Status, doc); err != nil {
+			return err
+		}
+		if !queued[c.Pod] {
+			queued[c.Pod] = true
+			if err := enqueue(ctx, tx, incident.Unit{Incident: id, Pod: c.Pod}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// StandIn stores the final state of a capture that failed together with the
+// captures of one other pod that is to be profiled in its place, and adds a
+// sentence to the incident's choice: all in one transaction, so that after a
+// crash either the failure is not known and happens again, or the other pod's
+// job is queued. It returns false, and has done nothing, when the other pod is
+// in the incident by now.
+func (s *Store) StandIn(ctx context.Context, failed incident.Capture, captures []incident.Capture, says string, enqueue Enqueue) (bool, error) {
+	done := false
+	err := s.inTx(ctx, "store stand-in", func(tx *sql.Tx) error {
+		var there bool
+		var last int
+		if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM capture WHERE incident = ? AND pod = ?), coalesce(max(seq), 0) FROM capture WHERE incident = ?`,
+			failed.Incident, captures[0].Pod, failed.Incident).Scan(&there, &last); err != nil || there {
+			return err
+		}
+		if err := putCapture(ctx, tx, failed); err != nil {
+			return err
+		}
+		if err := addCaptures(ctx, tx, failed.Incident, last+1, captures, enqueue); err != nil {
+			return err
+		}
+		if err := change(ctx, tx, failed.Incident, func(inc *incident.Incident) {
+			inc.Choice += "; " + says
+		}); err != nil {
+			return err
+		}
+		done = true
+		return enqueue(ctx, tx, incident.Unit{Incident: failed.Incident})
+	})
+	return done && err == nil, err
 }
 
 // Captures returns an incident's captures in the order of the plan.
@@ -96,12 +138,7 @@ func (s *Store) Captures(ctx context.Context, id string) ([]incident.Capture, er
 // final state makes the incident reporting.
 func (s *Store) PutCapture(ctx context.Context, c incident.Capture, enqueue Enqueue) error {
 	return s.inTx(ctx, "store capture", func(tx *sql.Tx) error {
-		doc, err := encode(c)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `UPDATE capture SET doc = ?, status = ? WHERE incident = ? AND pod = ? AND kind = ?`,
-			doc, c.Status, c.Incident, c.Pod, c.Kind); err != nil {
+		if err := putCapture(ctx, tx, c); err != nil {
 			return err
 		}
 		if !c.Status.Final() {
@@ -121,6 +158,32 @@ func (s *Store) PutCapture(ctx context.Context, c incident.Capture, enqueue Enqu
 		}
 		return enqueue(ctx, tx, incident.Unit{Incident: c.Incident})
 	})
+}
+
+func putCapture(ctx context.Context, tx *sql.Tx, c incident.Capture) error {
+	doc, err := encode(c)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE capture SET doc = ?, status = ? WHERE incident = ? AND pod = ? AND kind = ?`,
+		doc, c.Status, c.Incident, c.Pod, c.Kind)
+	return err
+}
+
+// SetRates keeps the requests of an incident's endpoints, unless some are kept
+// already, and returns those that are. They are no news for people: the
+// revision stays.
+func (s *Store) SetRates(ctx context.Context, id string, r incident.Rates) (incident.Rates, error) {
+	doc, err := encode(r)
+	if err != nil {
+		return r, err
+	}
+	kept, err := scanDoc[incident.Rates](s.db.QueryRowContext(ctx,
+		`UPDATE incident SET doc = json_set(doc, '$.rates', coalesce(doc -> '$.rates', json(?))) WHERE id = ? RETURNING doc -> '$.rates'`, doc, id))
+	if err != nil {
+		return r, fmt.Errorf("keep rates of incident %q: %w", id, err)
+	}
+	return kept, nil
 }
 
 // CountReport adds n to how often an incident's report was begun and returns

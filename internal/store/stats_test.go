@@ -48,7 +48,7 @@ func TestStats(t *testing.T) {
 		{Incident: id, Pod: "a", Kind: incident.KindCPU, Status: incident.CaptureWaiting},
 		{Incident: id, Pod: "a", Kind: incident.KindGoroutine, Status: incident.CaptureWaiting},
 	}
-	if err := f.Plan(t.Context(), id, "", captures, f.enqueue); err != nil {
+	if err := f.Plan(t.Context(), id, incident.Choice{}, captures, f.enqueue); err != nil {
 		t.Fatal(err)
 	}
 	captures[0].Status = incident.CapturePulling

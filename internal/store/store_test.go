@@ -241,7 +241,7 @@ func TestPlanToFinish(t *testing.T) {
 	id := f.accept(t, fired("1", "c1")).Incident
 	f.queued = nil
 	for range 2 { // a plan that runs twice is stored once
-		if err := f.Plan(t.Context(), id, "because", plan(id), f.enqueue); err != nil {
+		if err := f.Plan(t.Context(), id, incident.Choice{Says: "because"}, plan(id), f.enqueue); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -292,7 +292,7 @@ func TestStepKeepsRecovery(t *testing.T) {
 	f := open(t)
 	id := f.accept(t, fired("1", "c1")).Incident
 	f.accept(t, recovered("2", "c1"))
-	if err := f.Plan(t.Context(), id, "because", plan(id), f.enqueue); err != nil {
+	if err := f.Plan(t.Context(), id, incident.Choice{Says: "because"}, plan(id), f.enqueue); err != nil {
 		t.Fatal(err)
 	}
 	if inc, _, _ := f.Incident(t.Context(), id); inc.Recovered.IsZero() || inc.Status != incident.StatusCapturing {
@@ -405,7 +405,7 @@ func TestIdle(t *testing.T) {
 	f := open(t)
 	ctx := t.Context()
 	id := f.accept(t, fired("1", "c1")).Incident
-	if err := f.Plan(ctx, id, "", plan(id), f.enqueue); err != nil {
+	if err := f.Plan(ctx, id, incident.Choice{}, plan(id), f.enqueue); err != nil {
 		t.Fatal(err)
 	}
 	all := []incident.Unit{{Incident: id}, {Incident: id, Pod: "a"}, {Incident: id, Pod: "b"}}
@@ -499,7 +499,7 @@ func TestPrune(t *testing.T) {
 	}
 
 	// What is twice as old goes in any state, with its work.
-	if err := f.Plan(ctx, open, "", plan(open), f.enqueue); err != nil {
+	if err := f.Plan(ctx, open, incident.Choice{}, plan(open), f.enqueue); err != nil {
 		t.Fatal(err)
 	}
 	f.now = f.now.Add(time.Hour)

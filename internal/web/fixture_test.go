@@ -99,7 +99,7 @@ func (s *site) finish(t testing.TB, id string, rep *analysis.Report, captures ..
 			{Incident: id, Pod: "pod-0", Kind: incident.KindGoroutine, Role: incident.RoleHot, Status: incident.CaptureFailed, Outcome: incident.OutcomeTimeout},
 		}
 	}
-	if err := s.st.Plan(ctx, id, "chose pod-0", captures, enqueue); err != nil {
+	if err := s.st.Plan(ctx, id, incident.Choice{Says: "chose pod-0"}, captures, enqueue); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range captures {

@@ -47,6 +47,7 @@ type Store interface {
 	Captures(ctx context.Context, id string) ([]incident.Capture, error)
 	Report(ctx context.Context, id string) (*analysis.Report, error)
 	Untold(ctx context.Context) (map[string]bool, error)
+	Effect(ctx context.Context, id, step string) (incident.Effect, error)
 	Blob(id, name string) ([]byte, error)
 	Ping(ctx context.Context) error
 }
@@ -280,8 +281,19 @@ func (h *Handler) report(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !errors.Is(err, incident.ErrNotFound) {
 		return err
 	}
-	return h.render(w, "report.html", map[string]any{"Incident": inc, "Captures": captures, "Report": rep})
+	event, err := h.Store.Effect(r.Context(), id, eventStep)
+	if err != nil {
+		return err
+	}
+	asked, pods := incident.Cost(captures)
+	return h.render(w, "report.html", map[string]any{
+		"Incident": inc, "Captures": captures, "Report": rep, "Event": event, "Asked": asked.Seconds(), "AskedPods": pods,
+	})
 }
+
+// eventStep is the step whose effect says what became of the event on the
+// monitor's timeline.
+const eventStep = "event"
 
 // file serves one of an incident's files. Only names that the incident's own
 // rows give are ever read.

@@ -90,6 +90,12 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		f.write(w)
 		return
 	}
+	if s.opt.Limit != nil {
+		if wait := s.opt.Limit(name, form.Get("channel")); wait > 0 {
+			Failure{RetryAfter: wait}.write(w)
+			return
+		}
+	}
 	if len(m.scopes) > 0 && !slices.ContainsFunc(m.scopes, func(sc string) bool { return slices.Contains(s.opt.Scopes, sc) }) {
 		writeJSON(w, http.StatusOK, answer{"ok": false, "error": "missing_scope", "needed": m.scopes[0], "provided": strings.Join(s.opt.Scopes, ",")})
 		return

@@ -40,6 +40,9 @@ type Options struct {
 	// the bytes of a file). After runs before the answer is written. A hook
 	// that panics with [http.ErrAbortHandler] cuts the connection. nil does nothing.
 	Before, After func(method string)
+	// Limit, when not nil, says how long a call to a method in a channel ("" for
+	// methods without one) has to wait; it is refused then, as one too many.
+	Limit func(method, channel string) time.Duration
 	Now           func() time.Time // nil means time.Now
 }
 

@@ -1,0 +1,176 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/profbot/profbot/internal/incident"
+)
+
+const (
+	// Choosing must not cost the spike: what does not answer in time we do without.
+	loadTimeout    = 10 * time.Second
+	monitorTimeout = 8 * time.Second
+	// maxNext is how many loads of pods that were not chosen are kept.
+	maxNext = 16
+)
+
+// plan chooses the pods and stores the captures they need.
+func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
+	key := inc.Alert.Key
+	pods, err := p.Finder.Pods(ctx, key.Service, key.Env)
+	if err != nil || len(pods) == 0 {
+		failure := fmt.Sprintf("no pods are known for service %q", key.Service)
+		if err != nil {
+			failure = err.Error()
+		}
+		return p.Store.Finish(ctx, inc.ID, nil, failure)
+	}
+	ch := incident.Choice{Measure: incident.MeasureOf(inc.Alert)}
+	all := len(pods)
+	pods = slices.DeleteFunc(slices.Clone(pods), func(t incident.Target) bool {
+		return len(incident.Plan(ch.Measure, incident.RoleHot, t.Refuses)) == 0
+	})
+	if len(pods) == 0 {
+		return p.Store.Finish(ctx, inc.ID, nil, fmt.Sprintf("the owner of %q has switched off every profile of its pods", key.Service))
+	}
+	ask := incident.Ask{AlertPod: inc.Alert.Pod, Hot: p.Policy.Pods, Control: !p.Policy.NoControl, Measure: ch.Measure, Metric: p.Policy.Metric}
+	if ch.Measure == incident.MeasureMemory {
+		ask.Metric = p.Policy.Memory
+	}
+	// The two are asked at once, and neither waits for the other.
+	var loads []incident.PodLoad
+	var unread string
+	var asking sync.WaitGroup
+	asking.Go(func() { loads, ask.NoLoads = p.loads(ctx, inc, ch.Measure) })
+	asking.Go(func() { ch.Monitor, unread = p.monitor(ctx, inc) })
+	asking.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // stopped: what was not answered is asked anew
+	}
+	picks, says := incident.Choose(pods, loads, ask)
+	notes := []string{says}
+	if off := all - len(pods); off > 0 {
+		notes = append(notes, fmt.Sprintf("%d of its pods are left alone: their owner has switched off every profile", off))
+	}
+	var captures []incident.Capture
+	for _, pick := range picks {
+		captures = append(captures, p.capturesOf(inc.ID, pick, ch.Measure)...)
+		if s := refusal(pick.Target); s != "" {
+			notes = append(notes, s)
+		}
+	}
+	if unread != "" {
+		notes = append(notes, unread)
+	}
+	ch.Says, ch.Fleet = strings.Join(notes, "; "), fleetOf(pods, loads, picks, ch.Measure)
+	p.Logger.InfoContext(ctx, "pods chosen", "incident", inc.ID, "measure", ch.Measure, "choice", ch.Says)
+	return p.Store.Plan(ctx, inc.ID, ch, captures, p.enqueue)
+}
+
+// capturesOf are the captures of one chosen pod.
+func (p *Pipeline) capturesOf(id string, pick incident.Pick, m incident.Measure) []incident.Capture {
+	var out []incident.Capture
+	for _, kind := range incident.Plan(m, pick.Role, pick.Target.Refuses) {
+		c := incident.Capture{
+			Incident: id, Pod: pick.Target.Pod, UID: pick.Target.UID, Kind: kind, Role: pick.Role, Why: pick.Why, Status: incident.CaptureWaiting,
+		}
+		if kind == incident.KindCPU {
+			c.Window, c.Load = p.Policy.Window, pick.Load
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// refusal says which profiles of a pod its owner has switched off; "" for none.
+func refusal(t incident.Target) string {
+	var off []string
+	for _, k := range t.Refuses {
+		name := k.Profile()
+		if k == incident.KindCPU {
+			name = "CPU"
+		}
+		if !slices.Contains(off, name) {
+			off = append(off, name)
+		}
+	}
+	if len(off) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the owner of %s has switched off its %s profiles", t.Pod, strings.Join(off, ", "))
+}
+
+// fleetOf is what is worth keeping of the loads.
+func fleetOf(pods []incident.Target, loads []incident.PodLoad, picks []incident.Pick, m incident.Measure) incident.Fleet {
+	f := incident.Fleet{Pods: len(pods)}
+	known := map[string]bool{}
+	for _, t := range pods {
+		known[t.Pod] = true
+	}
+	for _, l := range loads {
+		if !known[l.Pod] {
+			continue
+		}
+		f.Requests += l.Requests
+		if !slices.ContainsFunc(picks, func(p incident.Pick) bool { return p.Target.Pod == l.Pod }) {
+			f.Next = append(f.Next, l)
+		}
+	}
+	slices.SortFunc(f.Next, func(a, b incident.PodLoad) int { return incident.Hotter(a, b, m) })
+	f.Next = f.Next[:min(len(f.Next), maxNext)]
+	return f
+}
+
+// loads asks how busy the pods are. none says in plain words why nobody knows.
+func (p *Pipeline) loads(ctx context.Context, inc incident.Incident, m incident.Measure) (loads []incident.PodLoad, none string) {
+	if p.Meter == nil {
+		return nil, "no Datadog API keys are configured, so loads are not known"
+	}
+	var window time.Duration
+	if inc.Alert.Verifies != "" {
+		window = sinceFix // what was before the fix must not count
+	}
+	key := inc.Alert.Key
+	loads, err := within(ctx, loadTimeout, func(ctx context.Context) ([]incident.PodLoad, error) {
+		return p.Meter.PodLoad(ctx, key.Service, key.Env, m, window)
+	})
+	if err != nil {
+		p.Logger.WarnContext(ctx, "pod loads unknown", "incident", inc.ID, "error", err)
+		return nil, fmt.Sprintf("the Datadog metric could not be read (%v)", err)
+	}
+	return loads, ""
+}
+
+// monitor reads what the monitor that fired is set to. unread says in plain
+// words why it could not be read; "" when nobody was to be asked.
+func (p *Pipeline) monitor(ctx context.Context, inc incident.Incident) (m *incident.Monitor, unread string) {
+	a := inc.Alert
+	if p.Monitoring == nil || a.Source != "datadog" || a.Key.Monitor == "" {
+		return nil, ""
+	}
+	read, err := within(ctx, monitorTimeout, func(ctx context.Context) (incident.Monitor, error) {
+		return p.Monitoring.Monitor(ctx, a.Key.Monitor)
+	})
+	if err != nil {
+		p.Logger.WarnContext(ctx, "monitor not read", "incident", inc.ID, "monitor", a.Key.Monitor, "error", err)
+		return nil, fmt.Sprintf("the monitor could not be read (%v)", err)
+	}
+	return &read, ""
+}
+
+// within asks with a time limit, whose end is the error then.
+func within[T any](ctx context.Context, limit time.Duration, ask func(ctx context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+	defer cancel()
+	v, err := ask(ctx)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = context.Cause(ctx)
+	}
+	return v, err
+}
