@@ -30,6 +30,10 @@ when a pod's profiler is busy, event.go tells the monitor's timeline.
 [github.com/profbot/profbot/internal/store] keeps everything in one SQLite file
 with the queue, profiles beside it. lease.go says who works on what.
 
+[github.com/profbot/profbot/internal/datadog] asks how busy pods are and what
+the monitor is set to, posts the verdict, and installs the webhook. call.go has
+what all calls share; datadogtest refuses what Datadog refuses.
+
 [github.com/profbot/profbot/internal/collector] pulls profiles within limits
 and tells every failure apart.
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -41,6 +42,9 @@ type installDatadogCmd struct {
 const tokenVariable = "PROFBOT_TOKEN"
 
 func (c *installDatadogCmd) Run(ctx context.Context, s streams) error {
+	if len(c.Monitor) == 0 && (c.Env != "" || c.Critical != 0 || c.Warning != 0) {
+		return errors.New("--env, --critical and --warning are about a monitor: name its service with --monitor")
+	}
 	cfg, err := config.LoadDatadog(c.Config, os.Environ())
 	if err != nil {
 		return err
@@ -69,6 +73,7 @@ func (c *installDatadogCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	noteAddress(s.out, address)
 	steps, err := dd.InstallWebhook(ctx, datadog.Webhook{
 		Name: c.Name, URL: address, Payload: deploy.DatadogPayload, Variable: tokenVariable, Token: token, Rotate: c.Rotate,
 	})
@@ -130,6 +135,20 @@ func hookURL(public string) (string, error) {
 		return "", errors.New("--url: leave user, password and query out: the token goes into a header that is hidden from view")
 	}
 	return strings.TrimSuffix(strings.TrimRight(u.String(), "/"), path) + path, nil
+}
+
+// noteAddress remarks on an address that may not do what was meant.
+func noteAddress(w io.Writer, address string) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return // it was parsed before
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip.IsLoopback() || ip.IsPrivate() {
+		fmt.Fprintf(w, "note: Datadog calls from the internet, where %s is not this machine\n", u.Hostname())
+	}
+	if u.Scheme == "http" {
+		fmt.Fprintln(w, "note: with http the token travels in the open; use https")
+	}
 }
 
 // print says what became of one thing, or, in a dry run, would become.

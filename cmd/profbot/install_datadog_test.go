@@ -86,6 +86,19 @@ notification rule for team:live: created
 	}
 }
 
+func TestInstallDatadogNotes(t *testing.T) {
+	s := startDatadog(t)
+	for address, want := range map[string]string{
+		"https://profbot.example.com": "", "http://profbot.example.com": "in the open", "https://10.1.2.3": "10.1.2.3 is not this machine",
+		"https://localhost:8080": "localhost is not", "https://[::1]": "::1 is not",
+	} {
+		_, out, _ := install(t, s, "webhook:\n  tokens: ["+installToken+"]\n", "--url="+address)
+		if strings.Contains(out, "note:") != (want != "") || !strings.Contains(out, want) {
+			t.Errorf("%s:\n%s", address, out)
+		}
+	}
+}
+
 // TestInstallDatadogMakesAToken: without one it is made, shown once, and what
 // Datadog has.
 func TestInstallDatadogMakesAToken(t *testing.T) {
@@ -121,6 +134,7 @@ func TestInstallDatadogFails(t *testing.T) {
 		{"no address", good, nil, 2, "--url"},
 		{"an address that is none", good, []string{"--url=profbot.example.com"}, 1, "write it whole, such as https://profbot.example.com"},
 		{"a password in the address", good, []string{"--url=https://u:p@profbot.example.com"}, 1, "leave user, password and query out"},
+		{"thresholds of nothing", good, []string{"--url=https://x", "--critical=2"}, 1, "name its service with --monitor"},
 		{"a short token", "", []string{"--url=https://x", "--token=short"}, 1, "5 characters can be guessed"},
 		{"a fault elsewhere does not count", good + "slack:\n  channel: '#live'\n", []string{"--url=https://x"}, 1, "lacks the permission create_webhooks"},
 		{"a fault in its own keys", good + "datadog: {}\n", []string{"--url=https://x"}, 1, "profbot.yaml"},

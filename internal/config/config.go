@@ -65,7 +65,7 @@ type User struct {
 type Datadog struct {
 	Site   string `yaml:"site" doc:"Datadog site."`
 	APIKey Secret `yaml:"api_key" doc:"API key. Without keys pods are chosen by the alert or by name, not by load."`
-	AppKey Secret `yaml:"app_key" doc:"Application key with scope timeseries_query."`
+	AppKey Secret `yaml:"app_key" doc:"Application key with the scopes timeseries_query, monitors_read and events_read."`
 	Metric string `yaml:"metric" doc:"CPU metric with the tags service, env and pod_name."`
 	// Requests has no default: trace metrics carry pod_name only where that
 	// tag was made one of theirs.

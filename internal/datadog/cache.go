@@ -35,13 +35,6 @@ type answer struct {
 	until time.Time
 }
 
-func (c *cache) get(key string, now time.Time) (any, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	a, ok := c.answers[key]
-	return a.value, ok && now.Before(a.until)
-}
-
 // put keeps an answer. The caller holds c.mu.
 func (c *cache) put(key string, value any, now time.Time, fresh time.Duration) {
 	if fresh <= 0 {

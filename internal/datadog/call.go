@@ -9,7 +9,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	api "github.com/DataDog/datadog-api-client-go/v2/api/datadog"
 )
@@ -34,6 +36,17 @@ type failure struct {
 }
 
 func (f *failure) Error() string { return f.words }
+
+// later is an error that says when to come back.
+type later struct {
+	after time.Duration
+	words string
+}
+
+func (l later) Error() string { return l.words }
+
+// RetryAfter is how long to wait before the next call.
+func (l later) RetryAfter() time.Duration { return l.after }
 
 // statusOf is the status that a call failed with; 0 when it had no answer.
 func statusOf(err error) int {
@@ -60,6 +73,9 @@ func call[T any](ctx context.Context, c *Client, op operation, f func(context.Co
 		_ = hr.Body.Close() // read by the client
 		c.opt.Logger.DebugContext(ctx, "called Datadog", "operation", op.name, "status", hr.StatusCode,
 			"limit", hr.Header.Get("X-RateLimit-Name"), "remaining", hr.Header.Get("X-RateLimit-Remaining"))
+	}
+	if hr != nil && hr.Header.Get(notMade) != "" && c.opt.DryRun != nil {
+		return v, nil // whatever the client misses in the answer
 	}
 	if err != nil {
 		return none, fmt.Errorf("%s: %w", op.doing, c.explain(ctx, op, hr, err))
@@ -97,9 +113,16 @@ func (c *Client) explain(ctx context.Context, op operation, hr *http.Response, e
 	case status == http.StatusForbidden || status == http.StatusUnauthorized:
 		f.words = fmt.Sprintf("HTTP %d: check %s and datadog.site; it says %q", status, keys, words)
 	case status == http.StatusTooManyRequests:
-		f.words = fmt.Sprintf("HTTP 429: the rate limit %q is used up for %s s", hr.Header.Get("X-RateLimit-Name"), cmp.Or(hr.Header.Get("X-RateLimit-Reset"), "?"))
+		reset := hr.Header.Get("X-RateLimit-Reset")
+		f.words = fmt.Sprintf("HTTP 429: the rate limit %q is used up for %s s", hr.Header.Get("X-RateLimit-Name"), cmp.Or(reset, "?"))
+		if n, err := strconv.Atoi(reset); err == nil && n >= 0 {
+			return later{min(time.Duration(min(n, 1<<30))*time.Second, maxReset), f.words}
+		}
 	case status >= 300 && status < 400:
 		f.words = fmt.Sprintf("HTTP %d: redirects are not followed, since the keys would go along; check datadog.site and datadog.api_url", status)
+	case status < 300 && json.Valid(answer.ErrorBody):
+		// Not quoted: what it is made of may be somebody's secret.
+		f.words = "the answer is not understood: it is JSON of another shape"
 	case status < 300:
 		f.words = fmt.Sprintf("the answer is not understood: it begins with %q", words)
 	default:
@@ -120,7 +143,8 @@ func errorWords(body []byte) string {
 
 // quote shortens what Datadog says and takes the keys out of it.
 func (c *Client) quote(words string) string {
-	words = c.secret.Replace(words)
+	// Valid first: taking bytes out of a text could put a key together.
+	words = c.secret.Replace(strings.ToValidUTF8(words, "\uFFFD"))
 	return strings.ToValidUTF8(words[:min(len(words), maxWords)], "")
 }
 

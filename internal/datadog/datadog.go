@@ -83,6 +83,7 @@ type Client struct {
 	secret *strings.Replacer // takes keys and secrets out of texts
 	limits limits
 	cache  cache
+	looks  looks
 
 	// reader repeats what failed once; writer does not, since a repeated POST
 	// may do twice what an answer that got lost has done already.

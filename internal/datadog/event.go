@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -27,12 +28,9 @@ const (
 	maxAge   = 18*time.Hour - 10*time.Minute
 )
 
-// An event was seen in the list of events some 25 seconds after it was posted,
-// and so a search goes on a little longer before it says that there is none.
-const (
-	searchFor   = 30 * time.Second
-	searchEvery = 10 * time.Second
-)
+// listedWithin is how long an event may take to be listed: some 25 seconds
+// were seen. Before that, finding none says nothing.
+const listedWithin = 30 * time.Second
 
 // incidentTag is the tag that an incident's event is found by.
 const incidentTag = "profbot_incident:"
@@ -41,11 +39,14 @@ const incidentTag = "profbot_incident:"
 // are: with the tags service, env and monitor_id, and one of the incident.
 //
 // With look it looks first whether the incident's event is there, and then
-// does nothing; an event takes a while to be listed, so that finding none
-// takes 30 seconds. Without, it takes 10 seconds at most. It never repeats the
-// call by itself: after an error the event may have been posted or not, and
-// the next call should look. Events with one incident's aggregation key are
-// shown as one by Datadog whatever happens.
+// does nothing. An event takes a while to be listed: when there is none, the
+// first look fails with an error whose RetryAfter says when to call again, and
+// one that is 30 seconds later posts. Nothing waits in here: a call takes 20
+// seconds at most, and without look 10.
+//
+// It never repeats the posting by itself: after an error the event may have
+// been posted or not, and the next call should look. Events with one
+// incident's aggregation key are shown as one by Datadog whatever happens.
 //
 // The time is left out, and so becomes that of the call, where Datadog would
 // refuse it as older than 18 hours. Titles above 500 and texts above 4,000
@@ -62,7 +63,7 @@ func (c *Client) PostEvent(ctx context.Context, e incident.Event, look bool) err
 	}
 	now := c.opt.Now()
 	body := v1.NewEventCreateRequest(eventText(e), cut(oneLine(e.Title), maxTitle))
-	body.SetAggregationKey(cut("profbot:"+e.Incident, maxKey))
+	body.SetAggregationKey(cut("profbot:"+oneLine(e.Incident), maxKey))
 	body.SetAlertType(v1.EVENTALERTTYPE_INFO)
 	body.SetTags(eventTags(e))
 	if age := now.Sub(e.At); !e.At.IsZero() && age >= 0 && age < maxAge {
@@ -75,56 +76,74 @@ func (c *Client) PostEvent(ctx context.Context, e incident.Event, look bool) err
 	return err
 }
 
-// posted looks for the incident's event until it would be listed.
+// posted looks for the incident's event.
 func (c *Client) posted(ctx context.Context, e incident.Event) (bool, error) {
-	tag := eventTag(incidentTag, e.Incident)
-	op := operation{name: "ListEvents", doing: "look for the event at Datadog", permission: "events_read"}
-	until := c.opt.Now().Add(searchFor)
-	for {
-		now := c.opt.Now()
-		start := now.Add(-24 * time.Hour)
-		if !e.At.IsZero() && e.At.After(start) && e.At.Before(now) {
-			start = e.At.Add(-time.Hour) // clocks differ
-		}
-		list, err := call(ctx, c, op, func(ctx context.Context) (v1.EventListResponse, *http.Response, error) {
-			return c.events.ListEvents(ctx, start.Unix(), now.Add(time.Hour).Unix(),
-				*v1.NewListEventsOptionalParameters().WithTags(tag).WithUnaggregated(true))
-		})
-		if err != nil {
-			return false, err
-		}
-		for _, have := range list.GetEvents() {
-			if slices.Contains(have.GetTags(), tag) {
-				return true, nil
-			}
-		}
-		if now.Add(searchEvery).After(until) {
-			return false, nil
-		}
-		wait := time.NewTimer(searchEvery)
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-			return false, fmt.Errorf("%s: %w", op.doing, context.Cause(ctx))
-		}
+	tag, now := eventTag(incidentTag, e.Incident), c.opt.Now()
+	start := now.Add(-24 * time.Hour)
+	if !e.At.IsZero() && e.At.After(start) && e.At.Before(now) {
+		start = e.At.Add(-time.Hour) // clocks differ
 	}
+	op := operation{name: "ListEvents", doing: "look for the event at Datadog", permission: "events_read"}
+	list, err := call(ctx, c, op, func(ctx context.Context) (v1.EventListResponse, *http.Response, error) {
+		return c.events.ListEvents(ctx, start.Unix(), now.Add(time.Hour).Unix(),
+			*v1.NewListEventsOptionalParameters().WithTags(tag).WithUnaggregated(true))
+	})
+	if err != nil {
+		return false, err
+	}
+	there := slices.ContainsFunc(list.GetEvents(), func(have v1.Event) bool { return slices.Contains(have.GetTags(), tag) })
+	if wait := c.looks.wait(tag, now); wait > 0 && !there {
+		return false, fmt.Errorf("%s: %w", op.doing, later{wait, fmt.Sprintf("none is listed, which is sure in %s only", wait)})
+	}
+	c.looks.done(tag)
+	return there, nil
 }
+
+// looks remembers since when events are looked for. The zero value knows none.
+// What is forgotten is looked for a little longer, and nothing else.
+type looks struct {
+	mu    sync.Mutex // protects the field below
+	since map[string]time.Time
+}
+
+// wait is how long until not finding the tag's event says that there is none.
+func (l *looks) wait(tag string, now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	since, ok := l.since[tag]
+	if !ok {
+		if l.since == nil || len(l.since) >= maxCached {
+			l.since = map[string]time.Time{}
+		}
+		l.since[tag], since = now, now
+	}
+	return max(0, since.Add(listedWithin).Sub(now))
+}
+
+func (l *looks) done(tag string) { l.mu.Lock(); delete(l.since, tag); l.mu.Unlock() }
 
 // eventText is the text in Markdown, which Datadog wants marked, with the link
 // at its end. What is too long is cut before the link.
 func eventText(e incident.Event) string {
 	const begin, end = "%%% \n", "\n %%%"
-	// The mark within the text would end it early.
-	text := strings.ReplaceAll(strings.TrimSpace(strings.ToValidUTF8(e.Text, "\uFFFD")), "%%%", "%")
-	link := ""
+	text, link := strings.TrimSpace(strings.ToValidUTF8(e.Text, "\uFFFD")), ""
 	if e.URL != "" && len(e.URL) <= maxText/2 {
-		link = fmt.Sprintf("\n\n[Report](%s)", strings.NewReplacer(" ", "%20", "(", "%28", ")", "%29", "\n", "", "%%%", "%").Replace(e.URL))
+		link = fmt.Sprintf("\n\n[Report](%s)", unmarked(strings.NewReplacer(" ", "%20", "(", "%28", ")", "%29", "\n", "").Replace(strings.ToValidUTF8(e.URL, ""))))
 	}
 	if text == "" && link == "" {
 		text = oneLine(e.Title) // a text is required
 	}
+	// Two spaces keep a line's end, which Markdown would fold.
+	text = strings.ReplaceAll(unmarked(text), "\n", "  \n")
 	return begin + cut(text, maxText-len(begin)-len(end)-len(link)) + link + end
+}
+
+// unmarked is s without the mark of Markdown, which would end it early.
+func unmarked(s string) string {
+	for strings.Contains(s, "%%%") {
+		s = strings.ReplaceAll(s, "%%%", "%")
+	}
+	return s
 }
 
 // eventTags are an event's tags. Values that cannot be tags are left out, but

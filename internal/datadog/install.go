@@ -107,7 +107,7 @@ func (c *Client) installVariable(ctx context.Context, w Webhook) (Step, error) {
 		_, err := call(ctx, c, op, func(ctx context.Context) (v1.WebhooksIntegrationCustomVariableResponse, *http.Response, error) {
 			return write.CreateWebhooksIntegrationCustomVariable(ctx, *v1.NewWebhooksIntegrationCustomVariable(true, w.Variable, w.Token))
 		})
-		return step, err
+		return step, uncertain(err)
 	}
 	step.Result, step.Note = Updated, "with the token, hidden from view"
 	if !have.GetIsSecret() {
@@ -120,7 +120,16 @@ func (c *Client) installVariable(ctx context.Context, w Webhook) (Step, error) {
 	_, err = call(ctx, c, op, func(ctx context.Context) (v1.WebhooksIntegrationCustomVariableResponse, *http.Response, error) {
 		return write.UpdateWebhooksIntegrationCustomVariable(ctx, w.Variable, *body)
 	})
-	return step, err
+	return step, uncertain(err)
+}
+
+// uncertain adds to a failure after which Datadog may have the token all the
+// same, without anybody being able to see which, what to do about it.
+func uncertain(err error) error {
+	if status := statusOf(err); err == nil || status >= 400 && status < 500 {
+		return err
+	}
+	return fmt.Errorf("%w; Datadog may have taken the token all the same: run this again with --rotate", err)
 }
 
 // webhook reads a webhook.
@@ -155,8 +164,11 @@ func (c *Client) installHook(ctx context.Context, w Webhook) (Step, error) {
 		_, err := call(ctx, c, op, func(ctx context.Context) (v1.WebhooksIntegration, *http.Response, error) {
 			return write.CreateWebhooksIntegration(ctx, *body)
 		})
-		step.Result = Created
-		return step, err
+		// Somebody else may have made it since it was looked for.
+		if status := statusOf(err); !(status == http.StatusBadRequest || status == http.StatusConflict) || !strings.Contains(err.Error(), "already exists") {
+			step.Result = Created
+			return step, err
+		}
 	}
 	body := v1.NewWebhooksIntegrationUpdateRequest()
 	body.SetUrl(w.URL)
@@ -168,7 +180,7 @@ func (c *Client) installHook(ctx context.Context, w Webhook) (Step, error) {
 		return write.UpdateWebhooksIntegration(ctx, w.Name, *body)
 	})
 	step.Result = Updated
-	if have.GetUrl() != w.URL {
+	if exists && have.GetUrl() != w.URL {
 		step.Note = "it pointed to " + withoutSecrets(have.GetUrl())
 	}
 	return step, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,9 +37,10 @@ const defaultCritical = 1
 var knownUnits = map[string]float64{DefaultMetric: 1e-9, "kubernetes.cpu.usage.total": 1e-9}
 
 // InstallMonitor makes the monitor, or brings the one it made before (known by
-// its tags) to the thresholds that are given. It leaves alone what people
-// changed, and adds the webhook to the message when it is not there. The note
-// has the monitor's address.
+// its tags) to the thresholds that are given. What people changed about it
+// stays: of its query only the threshold at the end is written, and of its
+// message nothing but the webhook, where it is missing. The note has the
+// monitor's address. With an error the step says what was tried.
 func (c *Client) InstallMonitor(ctx context.Context, m CPUMonitor) (Step, error) {
 	step := Step{What: "monitor of " + m.Service, Result: Unchanged}
 	if m.Env != "" {
@@ -61,31 +63,22 @@ func (c *Client) InstallMonitor(ctx context.Context, m CPUMonitor) (Step, error)
 	if err != nil {
 		return step, err
 	}
-	per, err := c.coreUnit(ctx, m.Service, m.Env)
-	if err != nil {
-		return step, err
-	}
-	want, err := m.thresholds(have, per)
-	if err != nil {
-		return step, err
-	}
-	query := fmt.Sprintf("avg(last_5m):avg:%s{%s} by {pod_name} > %s", c.opt.Metric, within, number(want.GetCritical()))
-	handle := "@webhook-" + m.Webhook
 	if have == nil {
 		step.Result = Created
-		return c.createMonitor(ctx, step, m, query, handle, tags, want)
+		return c.createMonitor(ctx, step, m, within, tags)
 	}
 	// Not the client's constructor: its defaults would publish a draft.
-	body := &v1.MonitorUpdateRequest{}
-	var changes []string
-	if have.GetQuery() != query || !sameThresholds(have.GetOptions().Thresholds, want) {
-		body.SetQuery(query)
-		options := have.GetOptions()
-		options.Thresholds = want
-		body.SetOptions(options)
-		changes = append(changes, "query and thresholds")
+	body, changes := &v1.MonitorUpdateRequest{}, []string{}
+	if m.Critical > 0 || m.Warning > 0 {
+		changed, err := c.moveThresholds(ctx, m, have, body)
+		if err != nil {
+			return step, err
+		}
+		if changed {
+			changes = append(changes, "thresholds")
+		}
 	}
-	if !slices.Contains(strings.Fields(have.GetMessage()), handle) {
+	if handle := "@webhook-" + m.Webhook; !slices.Contains(strings.Fields(have.GetMessage()), handle) {
 		body.SetMessage(strings.TrimSpace(have.GetMessage() + "\n\n" + handle))
 		changes = append(changes, handle)
 	}
@@ -101,14 +94,47 @@ func (c *Client) InstallMonitor(ctx context.Context, m CPUMonitor) (Step, error)
 	return step, err
 }
 
-func (c *Client) createMonitor(ctx context.Context, step Step, m CPUMonitor, query, handle string, tags []string, want *v1.MonitorThresholds) (Step, error) {
+// threshold is the end of a query that alerts above a number.
+var threshold = regexp.MustCompile(`(> ?=? *)[0-9.eE+-]+\s*$`)
+
+// moveThresholds writes the thresholds that are given into an update, and
+// reports whether they differ from what is set.
+func (c *Client) moveThresholds(ctx context.Context, m CPUMonitor, have *v1.Monitor, body *v1.MonitorUpdateRequest) (changed bool, err error) {
+	per, err := c.coreUnit(ctx, m.Service, m.Env)
+	if err != nil {
+		return false, err
+	}
+	want, err := m.thresholds(have.GetOptions().Thresholds, per)
+	if err != nil || sameThresholds(have.GetOptions().Thresholds, want) {
+		return false, err
+	}
+	if !threshold.MatchString(have.GetQuery()) {
+		return false, fmt.Errorf("the query of %s does not end in a threshold any more: change it there", c.monitorURL(have.GetId()))
+	}
+	body.SetQuery(threshold.ReplaceAllString(have.GetQuery(), "${1}"+number(want.GetCritical())))
+	options := have.GetOptions()
+	options.Thresholds = want
+	body.SetOptions(options)
+	return true, nil
+}
+
+func (c *Client) createMonitor(ctx context.Context, step Step, m CPUMonitor, within string, tags []string) (Step, error) {
+	per, err := c.coreUnit(ctx, m.Service, m.Env)
+	if err != nil {
+		return step, err
+	}
+	want, err := m.thresholds(nil, per)
+	if err != nil {
+		return step, err
+	}
+	query := fmt.Sprintf("avg(last_5m):avg:%s{%s} by {pod_name} > %s", c.opt.Metric, within, number(want.GetCritical()))
 	body := &v1.Monitor{Query: query, Type: v1.MONITORTYPE_METRIC_ALERT}
 	name := "CPU of " + m.Service
 	if m.Env != "" {
 		name += " in " + m.Env
 	}
 	body.SetName(name + ": {{pod_name.name}}")
-	body.SetMessage("{{pod_name.name}} uses {{value}} of CPU, more than {{threshold}}. profbot takes its profile and tells in Slack what it does.\n\n" + handle)
+	body.SetMessage("{{pod_name.name}} uses {{value}} of CPU, more than {{threshold}}. profbot takes its profile and tells in Slack what it does.\n\n@webhook-" + m.Webhook)
 	body.SetTags(tags)
 	options := &v1.MonitorOptions{Thresholds: want}
 	options.SetIncludeTags(true)
@@ -176,11 +202,12 @@ func (c *Client) coreUnit(ctx context.Context, service, env string) (float64, er
 	return 0, fmt.Errorf("%s has no data for this service, so that its unit is not known: check datadog.metric and the service's name", c.opt.Metric)
 }
 
-// thresholds are what the monitor should have, in the metric's unit.
-func (m CPUMonitor) thresholds(have *v1.Monitor, per float64) (*v1.MonitorThresholds, error) {
+// thresholds are what the monitor should have, in the metric's unit: what is
+// given, else what it has.
+func (m CPUMonitor) thresholds(have *v1.MonitorThresholds, per float64) (*v1.MonitorThresholds, error) {
 	want := v1.NewMonitorThresholds()
-	if have != nil && have.GetOptions().Thresholds != nil {
-		*want = *have.GetOptions().Thresholds
+	if have != nil {
+		*want = *have
 	}
 	switch {
 	case m.Critical > 0:

@@ -3,6 +3,7 @@ package datadog_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +85,11 @@ func TestInstallWebhook(t *testing.T) {
 			}
 		}
 	}
+	// It was made by somebody else between the look and the call.
+	s.FaultNext(1, datadogtest.Fault{Call: "GET /api/v1/integration/webhooks/configuration/webhooks/profbot", Status: 404, Body: `{"errors":["Webhook not found"]}`})
+	if steps, err := c.InstallWebhook(t.Context(), hook()); err != nil || steps[1].Result != datadog.Updated {
+		t.Errorf("%v, %v", steps, err)
+	}
 	// What people added stays.
 	w := want
 	w.CustomHeaders = text(`{"X-Team":"live","authorization":"Basic old"}`)
@@ -123,6 +129,13 @@ func TestInstallWebhookRefuses(t *testing.T) {
 	if results(steps) != "custom variable PROFBOT_TOKEN: created" || err == nil || !strings.Contains(err.Error(), `create the webhook profbot: HTTP 500: "no: [...]"`) {
 		t.Errorf("%s, %v", results(steps), err)
 	}
+	// The answer to the token is lost: it may be there.
+	s.FaultNext(1, datadogtest.Fault{Call: "PUT /api/v1/integration/webhooks/configuration/custom-variables", Reset: true, After: true})
+	w = hook()
+	w.Rotate = true
+	if steps, err := c.InstallWebhook(t.Context(), w); err == nil || !strings.Contains(err.Error(), "run this again with --rotate") || len(steps) != 0 {
+		t.Errorf("%v, %v", steps, err)
+	}
 	no, c := start(t, datadogtest.Options{Permissions: []string{"monitors_read", "timeseries_query"}})
 	for want, err := range map[string]error{
 		"create_webhooks":             second(c.InstallWebhook(t.Context(), hook())),
@@ -131,6 +144,9 @@ func TestInstallWebhookRefuses(t *testing.T) {
 	} {
 		if err == nil || !strings.Contains(err.Error(), "HTTP 403: datadog.app_key, or the role of its owner, lacks the permission "+want) {
 			t.Errorf("%s: %v", want, err)
+		}
+		if strings.Contains(err.Error(), "--rotate") {
+			t.Errorf("%s is certain: %v", want, err)
 		}
 	}
 	if len(no.Webhooks()) != 0 {
@@ -183,7 +199,7 @@ func TestInstallMonitorKeepsWhatPeopleDid(t *testing.T) {
 	s, c := start(t, datadogtest.Options{})
 	s.PutMonitor(datadogtest.Monitor{
 		ID: 9, Name: "ours, renamed", Type: "metric alert", Message: "Wake up @slack-live", Tags: []string{"service:live-api", "created_by:profbot", "team:live"},
-		Query:   "avg(last_5m):avg:container.cpu.usage{service:live-api} by {pod_name} > 3000000000",
+		Query:   "min(last_15m):avg:container.cpu.usage{service:live-api,!host:x} by {pod_name} >= 3000000000",
 		Options: map[string]any{"thresholds": map[string]any{"critical": 3e9}, "renotify_interval": 30, "notify_by": []any{"pod_name"}},
 	})
 	m := datadog.CPUMonitor{Service: "live-api", Webhook: "profbot"}
@@ -195,8 +211,12 @@ func TestInstallMonitorKeepsWhatPeopleDid(t *testing.T) {
 		t.Errorf("%+v, %v", step, err)
 	}
 	got := s.Monitors()[0]
-	if got.Name != "ours, renamed" || got.Message != "Wake up @slack-live\n\n@webhook-profbot" || got.Options["renotify_interval"] != 30.0 || len(got.Tags) != 3 || !strings.HasSuffix(got.Query, "> 2000000000") {
+	if got.Name != "ours, renamed" || got.Message != "Wake up @slack-live\n\n@webhook-profbot" || got.Options["renotify_interval"] != 30.0 || len(got.Tags) != 3 || got.Query != "min(last_15m):avg:container.cpu.usage{service:live-api,!host:x} by {pod_name} >= 2000000000" {
 		t.Errorf("%+v", got)
+	}
+	s.PutMonitor(datadogtest.Monitor{ID: 11, Name: "of formulas", Type: "query alert", Query: "formula(\"a\").last(\"5m\") < 5", Tags: []string{"service:odd", "created_by:profbot"}, Options: map[string]any{"thresholds": map[string]any{"critical": 5}}})
+	if _, err := c.InstallMonitor(t.Context(), datadog.CPUMonitor{Service: "odd", Webhook: "profbot", Critical: 2}); err == nil || !strings.Contains(err.Error(), "does not end in a threshold any more") {
+		t.Errorf("error %v", err)
 	}
 	s.PutMonitor(datadogtest.Monitor{ID: 10, Name: "a copy", Type: "metric alert", Query: got.Query, Tags: got.Tags, Options: got.Options})
 	if _, err := c.InstallMonitor(t.Context(), m); err == nil || !strings.Contains(err.Error(), "several monitors have the tags") || !strings.Contains(err.Error(), "monitors/10") {
@@ -303,6 +323,16 @@ func TestDryRun(t *testing.T) {
 	if want := `{"is_secret":true,"name":"PROFBOT_TOKEN","value":"[...]"}`; calls[0].Body != want {
 		t.Errorf("body %s, want %s", calls[0].Body, want)
 	}
+	// Headers that people added may hold secrets of theirs.
+	own := `{"X-Key":"hunter2","X-Other":"$OTHER"}`
+	s.PutWebhook(datadogtest.Webhook{Name: "profbot", URL: "https://old", Payload: "{}", EncodeAs: "json", CustomHeaders: &own})
+	if _, err := c.InstallWebhook(t.Context(), hook()); err != nil {
+		t.Fatal(err)
+	}
+	if last := calls[len(calls)-1]; last.Method != http.MethodPut || strings.Contains(last.Body, "hunter2") || !strings.Contains(last.Body, `{\"Authorization\":\"Bearer $PROFBOT_TOKEN\",\"X-Key\":\"[...]\",\"X-Other\":\"$OTHER\"}`) {
+		t.Errorf("shown %+v", last)
+	}
+	s.DropWebhook("profbot")
 	// What is shown is what is sent.
 	real := client(t, s, datadog.Options{})
 	if _, err := real.InstallWebhook(t.Context(), hook()); err != nil {

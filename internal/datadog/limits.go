@@ -41,7 +41,7 @@ func (l *limits) take(operation string, now time.Time) error {
 	}
 	if w.remaining <= 0 {
 		wait := w.reset.Sub(now).Truncate(time.Second) + time.Second
-		return fmt.Errorf("not asked, since Datadog's rate limit %q is used up until %s UTC (for %s)", name, w.reset.UTC().Format(time.TimeOnly), wait)
+		return later{wait, fmt.Sprintf("not asked, since Datadog's rate limit %q is used up until %s UTC (for %s)", name, w.reset.UTC().Format(time.TimeOnly), wait)}
 	}
 	w.remaining--
 	l.windows[name] = w

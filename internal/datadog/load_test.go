@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -268,7 +270,7 @@ func TestBroken(t *testing.T) {
 		{"reset", datadogtest.Fault{Reset: true}, 1, "reset"},
 		{"half", datadogtest.Fault{Half: true, After: true}, 1, "the connection was closed before the answer was complete"},
 		{"half of JSON", datadogtest.Fault{Status: 200, Body: `{"status":"ok","series":[{`}, 1, "the answer is not understood"},
-		{"a list", datadogtest.Fault{Status: 200, Body: `[]`}, 1, "the answer is not understood"},
+		{"a list", datadogtest.Fault{Status: 200, Body: `["hunter2"]`}, 1, "the answer is not understood: it is JSON of another shape"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel() // a repetition takes two seconds
@@ -282,5 +284,75 @@ func TestBroken(t *testing.T) {
 				t.Errorf("asked %d times, want %d", n, tc.asked)
 			}
 		})
+	}
+}
+
+// TestBounds: thousands of questions, and limits of as many names, are not all
+// remembered, and the latest are.
+func TestBounds(t *testing.T) {
+	asked := 0
+	c, err := datadog.New(datadog.Options{APIKey: apiKey, AppKey: appKey, Transport: counted(func(r *http.Request) (*http.Response, error) {
+		asked++
+		limit := fmt.Sprintf("%d 1000 limit-%d", 60-asked%2*59, asked) // some end soon
+		return answering{http.StatusOK, limit, []byte(`{"status":"ok","series":[]}`)}.RoundTrip(r)
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2000 {
+		for range 2 {
+			if _, err := c.PodLoad(t.Context(), fmt.Sprint("s", i), "", incident.MeasureCPU, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if asked != 2000 {
+		t.Errorf("asked %d times", asked)
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range 5000 {
+		if _, err := c.PodLoad(t.Context(), fmt.Sprint("t", i), "", incident.MeasureCPU, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 2<<20 {
+		t.Errorf("%d bytes are held after 5,000 more questions", grown)
+	}
+}
+
+type counted func(*http.Request) (*http.Response, error)
+
+func (f counted) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestOddLimitHeaders: a header that makes no sense stops nothing.
+func TestOddLimitHeaders(t *testing.T) {
+	for _, limit := range []string{"", "60", "60 -1 query", "-5 0 query", "x 0 query", "60 x query", "99999999999999999999 0 query", "0 0 query", "60 0 " + strings.Repeat("n", 200)} {
+		c, err := datadog.New(datadog.Options{APIKey: apiKey, AppKey: appKey, Transport: answering{http.StatusOK, limit, []byte(`{"status":"ok","series":[]}`)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			if _, err := c.PodLoad(t.Context(), fmt.Sprint("s", i), "", incident.MeasureCPU, 0); err != nil {
+				t.Errorf("%q: %v", limit, err)
+			}
+		}
+	}
+	// A period that is far too long is believed for an hour at most.
+	now := time.Unix(1_700_000_000, 0)
+	c, err := datadog.New(datadog.Options{APIKey: apiKey, AppKey: appKey, Now: func() time.Time { return now }, Fresh: -1, Transport: answering{http.StatusOK, "999999 0", []byte(`{"status":"ok"}`)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"", `rate limit "QueryMetrics" is used up until 23:13:20 UTC`, ""} {
+		if i == 2 {
+			now = now.Add(time.Hour)
+		}
+		if _, err := c.PodLoad(t.Context(), "s", "", incident.MeasureCPU, 0); fmt.Sprint(err) != "<nil>" && want == "" || !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%d: %v", i, err)
+		}
 	}
 }

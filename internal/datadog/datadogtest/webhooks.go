@@ -40,6 +40,9 @@ func (s *Server) Webhooks() map[string]Webhook {
 // PutWebhook adds or replaces a webhook, whatever Datadog would say to it.
 func (s *Server) PutWebhook(w Webhook) { s.mu.Lock(); s.webhooks[w.Name] = &w; s.mu.Unlock() }
 
+// DropWebhook removes a webhook.
+func (s *Server) DropWebhook(name string) { s.mu.Lock(); delete(s.webhooks, name); s.mu.Unlock() }
+
 // Variables are the custom variables by name, with their values: what the API
 // does not tell.
 func (s *Server) Variables() map[string]Variable {
