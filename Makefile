@@ -7,11 +7,13 @@ MODULES := . pkg/pprofserve pkg/sfcache pkg/sfcache/sfredis
 # Not in go.work, since what they require would raise versions in the binary.
 APART := pkg/sfcache/sfprom pkg/pprofserve/pprofgin pkg/pprofserve/pprofecho pkg/pprofserve/pprofecho5 \
 	pkg/pprofserve/pprofchi pkg/pprofserve/pprofgrpc pkg/pprofserve/interop
+# Checks of deploy/: tests of files, which the race detector has nothing to see in.
+CHECKS := deploy/check
 FUZZTIME ?= 20s
 TRUTH ?= internal/analysis/testdata/corpus/truth.json
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test lint fmt build demo storm pictures eval gallery real fuzz bench bench-analyze bench-sfcache bench-pprofserve golden vuln setup clean
+.PHONY: help test check-deploy lint fmt build demo storm pictures eval gallery real fuzz bench bench-analyze bench-sfcache bench-pprofserve golden vuln setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -19,6 +21,10 @@ help: ## Show this list
 test: setup ## Run every test of all modules with the race detector
 	go test -race -timeout 20m work
 	@for m in $(APART); do (cd $$m && GOWORK=off go test -race -timeout 5m ./...) || exit 1; done
+	@$(MAKE) --no-print-directory check-deploy
+
+check-deploy: ## Check manifests, chart, dashboards and Terraform in deploy/
+	@for m in $(CHECKS); do (cd $$m && GOWORK=off go test -timeout 5m ./...) || exit 1; done
 
 setup:
 	@sh scripts/setup.sh
@@ -26,7 +32,7 @@ setup:
 lint: ## Run golangci-lint, go vet and the format check
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet work
-	@tools=$$PWD/tools/go.mod; for m in $(MODULES) $(APART) pkg/sfcache/bench; do echo "golangci-lint in $$m"; \
+	@tools=$$PWD/tools/go.mod; for m in $(MODULES) $(APART) $(CHECKS) pkg/sfcache/bench; do echo "golangci-lint in $$m"; \
 		(cd $$m && GOWORK=off go vet ./... && GOWORK=off go tool -modfile=$$tools golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
 
 fmt: ## Format all Go files

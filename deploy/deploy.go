@@ -8,7 +8,7 @@ import "embed"
 
 // Files are some files of this folder, by their paths in it.
 //
-//go:embed datadog/payload.json profbot.example.yaml slack/manifest.yaml profbot.service
+//go:embed datadog/payload.json profbot.example.yaml profbot.service slack/manifest.json slack/manifest.yaml
 var Files embed.FS
 
 // DatadogPayload is the payload template for the webhook in Datadog.
@@ -16,7 +16,11 @@ var Files embed.FS
 //go:embed datadog/payload.json
 var DatadogPayload string
 
-// SlackManifest describes the Slack app, in YAML.
-//
-//go:embed slack/manifest.yaml
-var SlackManifest string
+// SlackManifest describes the Slack app, in YAML, with the reason for each
+// scope; SlackManifestJSON is the same in JSON, for links.
+var (
+	//go:embed slack/manifest.yaml
+	SlackManifest string
+	//go:embed slack/manifest.json
+	SlackManifestJSON string
+)

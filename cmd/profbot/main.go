@@ -17,7 +17,7 @@ import (
 type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Run the whole loop on this machine: hot services, an alert, profiles, a Slack thread. Needs nothing else."`
 	Serve   serveCmd   `cmd:"" help:"Run the service: Datadog webhooks in, Slack threads out."`
-	Install installCmd `cmd:"" help:"Set up what profbot works with: Datadog."`
+	Install installCmd `cmd:"" help:"Set up what profbot works with: Datadog, and the Slack app."`
 	Analyze analyzeCmd `cmd:"" help:"Report on Go profiles: files, folders, or addresses of pprof endpoints."`
 	Trigger triggerCmd `cmd:"" help:"Send an example alert to a running profbot, exactly as Datadog would."`
 	Verify  verifyCmd  `cmd:"" help:"Ask a running profbot to prove a fix: profile again, and compare in the incident's thread."`

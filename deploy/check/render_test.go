@@ -84,7 +84,7 @@ func template(t testing.TB, values string) (objs objects, notes string, err erro
 	if err != nil {
 		return nil, "", err
 	}
-	files, err := engine.Engine{Strict: true}.Render(chart, vals)
+	files, err := engine.Engine{Strict: true}.RenderWithContext(t.Context(), chart, vals)
 	if err != nil {
 		return nil, "", err
 	}

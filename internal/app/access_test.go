@@ -77,7 +77,7 @@ func TestAccess(t *testing.T) {
 		t.Errorf("certificates %q were shown, want a renewed one", names)
 	}
 	target.SetMode(pproftest.Idle)
-	got, err := (puller{c}).Pull(t.Context(), at, incident.KindCPU, time.Second)
+	got, err := c.Pull(t.Context(), at, incident.KindCPU, time.Second)
 	if err != nil || got.Asked != time.Second || got.Window != time.Second || got.Started.IsZero() {
 		t.Errorf("pulled %+v, error %v", got, err)
 	}

@@ -35,6 +35,14 @@ func (s watchedStore) PutCapture(ctx context.Context, c incident.Capture, enqueu
 	return err
 }
 
+func (s watchedStore) StandIn(ctx context.Context, failed incident.Capture, captures []incident.Capture, says string, enqueue func(context.Context, *sql.Tx, incident.Unit) error) (bool, error) {
+	done, err := s.Store.StandIn(ctx, failed, captures, says, enqueue)
+	if err == nil && done {
+		s.m.Capture(failed)
+	}
+	return done, err
+}
+
 func (s watchedStore) Finish(ctx context.Context, id string, rep *analysis.Report, failure string) error {
 	err := s.Store.Finish(ctx, id, rep, failure)
 	switch {
