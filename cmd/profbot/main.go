@@ -21,6 +21,7 @@ type cli struct {
 	Analyze analyzeCmd `cmd:"" help:"Report on Go profiles: files, folders, or addresses of pprof endpoints."`
 	Trigger triggerCmd `cmd:"" help:"Send an example alert to a running profbot, exactly as Datadog would."`
 	Verify  verifyCmd  `cmd:"" help:"Ask a running profbot to prove a fix: profile again, and compare in the incident's thread."`
+	Doctor  doctorCmd  `cmd:"" help:"Look at everything that profbot depends on, and say what is good and what to do next."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 
 	VersionFlag versionFlag `name:"version" help:"Print the version."`

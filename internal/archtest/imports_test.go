@@ -40,6 +40,7 @@ var rings = map[string][]string{
 
 	"internal/pipeline": {"internal/incident", "internal/profile", "internal/analysis", "internal/flame"},
 	"internal/app":      {"internal/*"},
+	"internal/doctor":   {"internal/*"},
 
 	"internal/collector/pproftest":     {},
 	"internal/datadog/datadogtest":     {},

@@ -29,7 +29,7 @@ func RateOf(rates map[string]float64, endpoint string) (float64, bool) {
 		return 0, false
 	}
 	for _, loose := range []bool{false, true} {
-		sum, found := 0.0, map[string]string{} // the names found, by method
+		sum, found := 0.0, map[string]string{}                 // the names found, by method
 		for _, name := range slices.Sorted(maps.Keys(rates)) { // the same sum every time
 			have := routeOf(name)
 			if want.method != "" && want.method != have.method || !want.matches(have, loose) {

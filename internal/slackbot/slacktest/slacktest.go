@@ -43,7 +43,7 @@ type Options struct {
 	// Limit, when not nil, says how long a call to a method in a channel ("" for
 	// methods without one) has to wait; it is refused then, as one too many.
 	Limit func(method, channel string) time.Duration
-	Now           func() time.Time // nil means time.Now
+	Now   func() time.Time // nil means time.Now
 }
 
 // Channel is one channel of the workspace.
