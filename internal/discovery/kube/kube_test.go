@@ -474,7 +474,9 @@ func TestSlowServer(t *testing.T) {
 	if err := f.Start(t.Context()); err == nil {
 		t.Error("started without an answer")
 	}
-	until(t, "what it waits for", func() bool { return strings.Contains(f.Ready().Error(), "are not known yet: the API server was asked ") })
+	until(t, "what it waits for", func() bool {
+		return strings.Contains(f.Ready().Error(), "are not known yet: the API server was asked ")
+	})
 	if err := f.Start(t.Context()); err == nil {
 		t.Error("a second start")
 	}
