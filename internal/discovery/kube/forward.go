@@ -33,7 +33,7 @@ const (
 // PortForward is the way to a pod through its portforward subresource: the
 // node connects to the port inside the pod, so that pprof may listen on
 // localhost alone. Every request has a connection of its own, which ends with
-// its answer or with its context.
+// its answer or with its context, which should end some time.
 func (f *Finder) PortForward(t incident.Target) (http.RoundTripper, error) {
 	if t.UID == "" {
 		return nil, &Error{What: incident.OutcomeUnreachable, Words: "the target is no pod of the cluster"}
@@ -45,20 +45,38 @@ func (f *Finder) PortForward(t incident.Target) (http.RoundTripper, error) {
 			return nil, err
 		}
 	}
-	return &http.Transport{
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+	return &forward{finder: f, target: t, config: config}, nil
+}
+
+// forward sends requests through port-forwards.
+type forward struct {
+	finder *Finder
+	target incident.Target
+	config *tls.Config // nil for the system's authorities; never changed
+}
+
+// RoundTrip has a transport for each request, because one that is shared dials
+// and shakes hands without regard to the request's context.
+func (w *forward) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	return (&http.Transport{
+		DialContext: func(_ context.Context, _, address string) (net.Conn, error) {
 			_, port, err := net.SplitHostPort(address)
 			if err != nil {
 				return nil, err
 			}
-			return f.dial(ctx, t, port)
+			conn, err := w.finder.dial(ctx, w.target, port)
+			if err == nil {
+				context.AfterFunc(ctx, func() { _ = conn.Close() })
+			}
+			return conn, err
 		},
-		TLSClientConfig:        config,
+		TLSClientConfig:        w.config,
 		TLSHandshakeTimeout:    3 * time.Second,
 		DisableKeepAlives:      true,
 		DisableCompression:     true, // profiles are compressed already
 		MaxResponseHeaderBytes: 64 << 10,
-	}, nil
+	}).RoundTrip(req)
 }
 
 // dial opens a connection to a port of a pod. Errors are of type [*Error].

@@ -58,7 +58,7 @@ type Options struct {
 	// means those of the pod that profbot runs in.
 	Kubeconfig string
 	Context    string   // within that file; "" means its current one
-	Namespaces []string // to look in; empty means all
+	Namespaces []string // to look in; none, or "" among them, means all
 	Selector   string   // label selector of the pods to know at all; "" means all
 	// Everyone makes every pod with a service name a target. By default only
 	// those are targets that say so by an annotation.
@@ -133,8 +133,9 @@ func New(opt Options) (*Finder, error) {
 		return nil, fmt.Errorf("new kubernetes finder: %w", err)
 	}
 	namespaces := slices.Compact(slices.Sorted(slices.Values(opt.Namespaces)))
-	if len(namespaces) == 0 {
+	if len(namespaces) == 0 || namespaces[0] == "" {
 		namespaces = []string{""}
+		f.opt.Namespaces = nil
 	}
 	for _, ns := range namespaces {
 		f.scopes = append(f.scopes, &scope{namespace: ns, synced: make(chan struct{}), errs: map[string]error{}})

@@ -306,6 +306,10 @@ func TestWatchResumes(t *testing.T) {
 			for range 10 {
 				s.Put(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "noise", Namespace: "live"}, Status: corev1.PodStatus{Phase: corev1.PodPending}})
 			}
+			until(t, "watched by the second watch alone", func() bool {
+				open, begun := s.Watches()
+				return open == 1 && begun == 2
+			})
 			s.Bookmark()
 			s.Compact()
 			s.CutWatches()
@@ -467,9 +471,12 @@ func TestSlowServer(t *testing.T) {
 	})
 	s.Put(pod("a", "10.0.0.1", "api", optedIn))
 	f := newFinder(t, s, kube.Options{SyncWait: 30 * time.Millisecond})
-	if err := f.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "are not known yet: the API server was asked 0s ago") {
-		t.Errorf("started: %v", err)
+	if err := f.Start(t.Context()); err == nil {
+		t.Error("started without an answer")
 	}
+	until(t, "what it waits for", func() bool {
+		return strings.Contains(f.Ready().Error(), "are not known yet: the API server was asked ")
+	})
 	if err := f.Start(t.Context()); err == nil {
 		t.Error("a second start")
 	}

@@ -104,8 +104,7 @@ func inProxyWords(err *apierrors.StatusError, a access) error {
 	if apierrors.IsNotFound(err) {
 		return &Error{What: incident.OutcomeGone, Words: "the pod does not exist any more", err: err}
 	}
-	e := inWords(err, a)
-	return e
+	return inWords(err, a)
 }
 
 // failed is about a connection to the API server that broke. The end of the

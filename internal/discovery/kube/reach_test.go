@@ -393,11 +393,12 @@ func TestSilentServer(t *testing.T) {
 			s := kubetest.New(t, kubetest.Options{})
 			s.Put(pod("live-0", "10.0.0.1", "live-api", optedIn))
 			f := started(t, s, kube.Options{Reach: via})
-			asked := make(chan struct{}, 1)
+			asked, left := make(chan struct{}, 1), make(chan struct{}, 1)
 			s.Before(func(_ http.ResponseWriter, r *http.Request) bool {
 				if strings.Contains(r.URL.Path, "/pods/live-0") {
 					asked <- struct{}{}
 					<-r.Context().Done()
+					left <- struct{}{}
 				}
 				return false
 			})
@@ -412,6 +413,11 @@ func TestSilentServer(t *testing.T) {
 			if resp, err := through.RoundTrip(req); err == nil {
 				resp.Body.Close()
 				t.Error("an answer")
+			}
+			select {
+			case <-left:
+			case <-time.After(5 * time.Second): // less than opening a way may take
+				t.Error("the API server is still being asked")
 			}
 		})
 	}

@@ -70,7 +70,8 @@ type Server struct {
 	refused  map[Use]int
 	requests []string
 	before   func(w http.ResponseWriter, r *http.Request) (handled bool)
-	watches  int
+	watches  int // that are open
+	begun    int // watches ever
 	forwards int // port-forward connections that are open
 }
 
@@ -265,11 +266,11 @@ func (s *Server) Requests() []string {
 	return slices.Clone(s.requests)
 }
 
-// Watches is how many watches are open.
-func (s *Server) Watches() int {
+// Watches is how many watches are open, and how many ever were.
+func (s *Server) Watches() (open, begun int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.watches
+	return s.watches, s.begun
 }
 
 // Forwards is how many port-forward connections are open.

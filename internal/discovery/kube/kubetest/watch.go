@@ -55,6 +55,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, q request) {
 	s.mu.Lock()
 	cut := s.cut
 	s.watches++
+	s.begun++
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
