@@ -51,7 +51,8 @@ type sampler struct {
 	pause      int           // looks to let pass before the profiler is tried again
 }
 
-// recording is one caller's profile. Its fields are protected by sampler.mu.
+// recording is one caller's profile. Its fields are protected by sampler.mu
+// while it is in sampler.recordings.
 type recording struct {
 	busy     Busy
 	segments [][]byte
@@ -81,6 +82,11 @@ func (s *sampler) begin(busy Busy) (*recording, error) {
 
 // end removes a recording and returns its profile.
 func (s *sampler) end(r *recording) ([]byte, error) {
+	s.remove(r)
+	return merge(r.segments) // which is nobody else's any more
+}
+
+func (s *sampler) remove(r *recording) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.splitLocked()
@@ -88,11 +94,10 @@ func (s *sampler) end(r *recording) ([]byte, error) {
 	if len(s.recordings) == 0 {
 		close(s.done)
 		s.done = nil
-	} else {
-		s.pause = 0
-		_ = s.startLocked() // else watch tries again
+		return
 	}
-	return merge(r.segments)
+	s.pause = 0
+	_ = s.startLocked() // else watch tries again
 }
 
 // splitLocked ends the segment under way and hands it to all recordings.

@@ -34,8 +34,8 @@ type Options struct {
 
 	// Networks are those whose clients are answered. Nil means loopback,
 	// link-local and private ones (10/8, 172.16/12, 192.168/16, 100.64/10,
-	// fc00::/7). 0.0.0.0/0 and ::/0 together answer everybody. What counts is
-	// the connection's address: no header is believed.
+	// fc00::/7), an empty list none. 0.0.0.0/0 and ::/0 together answer
+	// everybody. What counts is the connection's address: no header is believed.
 	Networks []netip.Prefix
 
 	// MaxDuration bounds the seconds of a profile or trace; what asks for more
