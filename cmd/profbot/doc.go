@@ -52,13 +52,16 @@ the Slack it is tested against, and the one the demo shows.
 [github.com/profbot/profbot/internal/web] serves reports behind signed links,
 health, and profbot's own pprof.
 
+[github.com/profbot/profbot/internal/metrics] counts what happens, for the
+people who run profbot; list.go is all of it.
+
 [github.com/profbot/profbot/internal/app] wires all of them and owns their life;
 this package parses flags. [github.com/profbot/profbot/internal/demo] runs
 services, load and stand-ins around a real profbot.
 
 Which package may import which is a test: internal/archtest. Configuration is
 one struct: internal/config. What an installation needs beside the binary is in
-deploy/. The cache package that fixes what profbot finds is a module of its own,
+deploy/, and is held to the code by deploy/check. The cache package that fixes what profbot finds is a module of its own,
 pkg/sfcache.
 */
 package main

@@ -62,7 +62,7 @@ var (
 	cpuLimit        = desc("cpu_profiles_limit", "CPU profiles that may run at once: capture.simultaneous.")
 	breakersOpen    = desc("breakers_open", "Services that are left alone for a while, since too many pulls have failed.")
 	discoveredPods  = desc("discovered_pods", "Pods that may be profiled.", "service")
-	discoveryAge    = desc("discovery_age_seconds", "Time since discovery last heard from its source.")
+	discoveryAge    = desc("discovery_age_seconds", "Age of what discovery knows of its pods; about 0 while its source answers.")
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {

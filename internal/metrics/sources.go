@@ -25,7 +25,7 @@ type Sources struct {
 	Breakers func() int
 	// Pods are the pods that may be profiled, by service.
 	Pods func() map[string]int
-	// Heard is when discovery last heard from its source.
+	// Heard is when what discovery knows was last known to be up to date.
 	Heard func() time.Time
 }
 
