@@ -75,9 +75,8 @@ func (p *Pipeline) beside(ctx context.Context, inc incident.Incident, step func(
 
 // tellBriefly tells a state that will soon be overtaken.
 func (p *Pipeline) tellBriefly(ctx context.Context, inc incident.Incident) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Second, errors.New("gave up after 5s to go on with the capture"))
-	defer cancel()
-	if err := p.tell(ctx, inc); err != nil {
+	_, err := within(ctx, 5*time.Second, func(ctx context.Context) (struct{}, error) { return struct{}{}, p.tell(ctx, inc) })
+	if err != nil {
 		p.Logger.WarnContext(ctx, "progress not told, going on", "incident", inc.ID, "error", err)
 	}
 }

@@ -129,6 +129,7 @@ func TestMonitorRead(t *testing.T) {
 			name: "both silent", unread: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, meter: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 			says: "the monitor could not be read (no answer within 8s)", atMost: 11 * time.Second,
 		},
+		{name: "broken", unread: func(context.Context) error { panic("a nil pointer") }, says: "the monitor could not be read (panic: a nil pointer)"},
 		{name: "asked for by a person", source: "cli"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

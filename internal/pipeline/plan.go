@@ -183,11 +183,18 @@ func (p *Pipeline) monitor(ctx context.Context, inc incident.Incident) (m *incid
 	return &read, ""
 }
 
-// within asks with a time limit, whose end is the error then.
-func within[T any](ctx context.Context, limit time.Duration, ask func(ctx context.Context) (T, error)) (T, error) {
+// within asks with a time limit, whose end is the error then. A panic of who is
+// asked is an error too: it may run beside the job, where nobody else would
+// catch it.
+func within[T any](ctx context.Context, limit time.Duration, ask func(ctx context.Context) (T, error)) (v T, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
 	defer cancel()
-	v, err := ask(ctx)
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	v, err = ask(ctx)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = context.Cause(ctx)
 	}

@@ -292,3 +292,25 @@ func TestLeaseLost(t *testing.T) {
 		}
 	})
 }
+
+// TestTellerPanics: what breaks while progress is told beside the capture
+// neither ends the process nor the capture.
+func TestTellerPanics(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, map[string]float64{"pod-0": 0.9})
+		w.onPublish = func(_ context.Context, u pipeline.Update) {
+			if u.Incident.Status == incident.StatusAccepted {
+				panic("no such block")
+			}
+		}
+		w.start()
+		id := w.fire()
+		if u := w.untilFinal(t, id); u.Incident.Status != incident.StatusDone {
+			t.Errorf("%s, %q", u.Incident.Status, u.Incident.Failure)
+		}
+		w.stop()
+		if !strings.Contains(w.log.String(), "panic: no such block") {
+			t.Error("the log does not say what broke")
+		}
+	})
+}
