@@ -188,7 +188,7 @@ func TestWho(t *testing.T) {
 		"Rollout":                   {changes{owner("ReplicaSet", "live-api-6d4cf56db6"), labels("rollouts-pod-template-hash", "6d4cf56db6")}, "live-api//"},
 		"a bare ReplicaSet":         {changes{owner("ReplicaSet", "live-api")}, "live-api//"},
 		"StatefulSet":               {changes{owner("StatefulSet", "live-api")}, "live-api//"},
-		"DaemonSet":                 {changes{owner("DaemonSet", "agent")}, "agent//"},
+		"DaemonSet":                 {changes{owner("DaemonSet", "shipper")}, "shipper//"},
 		"CronJob":                   {changes{owner("Job", "nightly-29384756")}, "nightly//"},
 		"Job":                       {changes{owner("Job", "migrate-7")}, "migrate-7//"},
 		"static pod":                {changes{owner("Node", "node-1"), func(p *corev1.Pod) { p.Name = "etcd-node-1" }}, "etcd//"},
