@@ -7,7 +7,8 @@ MODULES := . pkg/pprofserve pkg/sfcache pkg/sfcache/sfredis
 # Not in go.work, since what they require would raise versions in the binary.
 APART := pkg/sfcache/sfprom pkg/pprofserve/pprofgin pkg/pprofserve/pprofecho pkg/pprofserve/pprofecho5 \
 	pkg/pprofserve/pprofchi pkg/pprofserve/pprofgrpc pkg/pprofserve/interop
-# Checks of deploy/: tests of files, which the race detector has nothing to see in.
+# Checks of deploy/: tests of files, which the race detector has nothing to see in, and
+# which go test's cache knows nothing of: they run each time.
 CHECKS := deploy/check
 FUZZTIME ?= 20s
 TRUTH ?= internal/analysis/testdata/corpus/truth.json
@@ -24,7 +25,7 @@ test: setup ## Run every test of all modules with the race detector
 	@$(MAKE) --no-print-directory check-deploy
 
 check-deploy: ## Check manifests, chart, dashboards and Terraform in deploy/
-	@for m in $(CHECKS); do (cd $$m && GOWORK=off go test -timeout 5m ./...) || exit 1; done
+	@for m in $(CHECKS); do (cd $$m && GOWORK=off go test -count=1 -timeout 5m ./...) || exit 1; done
 
 setup:
 	@sh scripts/setup.sh
