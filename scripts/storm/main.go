@@ -80,4 +80,3 @@ func print(opt storm.Options, r storm.Result) bool {
 	fmt.Printf("%-44s %12d\n", "requests that Slack refused for their rate", r.Limited)
 	return all
 }
-
