@@ -61,6 +61,10 @@ type Alert struct {
 	// Verifies is the incident whose fix is to be proven: the same service is
 	// profiled again and compared with it. "" for all other alerts.
 	Verifies string `json:"verifies,omitempty"`
+	// Order is what a person asked for; nil for a monitor's alert.
+	Order *Order `json:"order,omitempty"`
+	// Place is where the answer belongs.
+	Place Place `json:"place,omitzero"`
 }
 
 // Status is where an incident stands.
