@@ -50,7 +50,7 @@ type Backend interface {
 	// its last; Digest sets it, and the zero time means that it wants none.
 	Digests(ctx context.Context) (map[string]time.Time, error)
 	Digest(ctx context.Context, channel string, last time.Time) error
-	// Once reports whether nobody has asked about the key within ten minutes.
+	// Once reports whether nobody has asked about the key within fifteen minutes.
 	Once(ctx context.Context, key string) (bool, error)
 }
 

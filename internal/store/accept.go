@@ -137,7 +137,8 @@ type Received struct {
 
 // Alerts returns the most recent alerts, newest first.
 func (s *Store) Alerts(ctx context.Context, limit int) ([]Received, error) {
-	return queryDocs[Received](ctx, s.db,
-		`SELECT json_object('alert', json(doc), 'receipt', json(receipt), 'at', strftime('%Y-%m-%dT%H:%M:%fZ', received / 1000.0, 'unixepoch'))
-		 FROM alert ORDER BY received DESC, rowid DESC LIMIT ?`, limit)
+	return queryDocs[Received](ctx, s.db, selectReceived+` ORDER BY received DESC, rowid DESC LIMIT ?`, limit)
 }
+
+const selectReceived = `SELECT json_object('alert', json(doc), 'receipt', json(receipt), 'at',
+	strftime('%Y-%m-%dT%H:%M:%fZ', received / 1000.0, 'unixepoch')) FROM alert`

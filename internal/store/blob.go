@@ -76,7 +76,7 @@ func (s *Store) Blob(id, name string) ([]byte, error) {
 	return b, nil
 }
 
-// Prune deletes alerts and what was told of incidents opened before t, and
+// Prune deletes alerts, audit log and what was told of incidents from before t, and
 // whatever its state is what is older than the time untold, which must not be
 // after t: what cannot be told for so long will not be. Everything that
 // belongs to them goes with them, and so do files whose incident is not known.
@@ -101,6 +101,9 @@ func (s *Store) Prune(ctx context.Context, t, untold time.Time) (int, error) {
 		}
 		gone = int(n)
 		if _, err := tx.ExecContext(ctx, `DELETE FROM alert WHERE received < ?`, t.UnixMilli()); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM deed WHERE at < ?`, t.UnixMilli()); err != nil {
 			return err
 		}
 		rows, err := tx.QueryContext(ctx, `SELECT id FROM incident`)

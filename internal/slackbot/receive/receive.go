@@ -90,7 +90,7 @@ type Handler interface {
 }
 
 // Seen remembers what was handled, for all replicas together: Once reports
-// whether nobody has asked about the key within the last ten minutes.
+// whether nobody has asked about the key within the last fifteen minutes.
 type Seen interface {
 	Once(ctx context.Context, key string) (bool, error)
 }
