@@ -122,6 +122,22 @@ func TestInstallDatadogMakesAToken(t *testing.T) {
 	}
 }
 
+// TestInstallDatadogInThePod: with the environment that the manifests give,
+// Datadog gets the token that the server waits for, and nobody sees it.
+func TestInstallDatadogInThePod(t *testing.T) {
+	s := startDatadog(t)
+	t.Setenv("PROFBOT_WEBHOOK_TOKENS", installToken+",0123456789abcdef-the-old-one")
+	for _, args := range [][]string{{"--dry-run"}, nil} {
+		code, out, errs := install(t, s, "", append(args, "--url=https://profbot.example.com")...) // it looks for secrets
+		if code != 0 || errs != "" || strings.Contains(out, "was made") || strings.Contains(out, "would be made") || strings.Contains(out, "the-old-one") {
+			t.Errorf("%q: %d, %s\n%s", args, code, errs, out)
+		}
+		if got := s.Variables()["PROFBOT_TOKEN"].Value; got != map[bool]string{true: "", false: installToken}[len(args) > 0] {
+			t.Errorf("%q: Datadog has %q", args, got)
+		}
+	}
+}
+
 func TestInstallDatadogFails(t *testing.T) {
 	s := startDatadog(t, "timeseries_query")
 	good := "webhook:\n  tokens: [" + installToken + "]\n"

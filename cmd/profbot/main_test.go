@@ -1,10 +1,13 @@
 package main
 
 import (
+	"net/http/httptest"
 	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/profbot/profbot/internal/webhook"
 )
 
 // TestMain makes this test binary profbot itself when a test runs it as such.
@@ -23,6 +26,13 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
+			h, err := webhook.NewHandler(webhook.Options{Accepter: &accepter{}, Tokens: []string{"server-token-of-tests"}})
+			if err != nil {
+				return err
+			}
+			srv := httptest.NewServer(h)
+			e.Defer(srv.Close)
+			e.Setenv("WEBHOOK", srv.URL) // a public listener with this token
 			for name, of := range map[string]string{"cpu.pb.gz": "only-live-std.cpu", "allocs.pb.gz": "only-live-std.allocs0", "other.pb.gz": "router-std.cpu"} {
 				data, err := os.ReadFile("../../internal/analysis/testdata/corpus/" + of + ".pb.gz")
 				if err != nil {

@@ -8,14 +8,17 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
+	"github.com/profbot/profbot/internal/config"
 	"github.com/profbot/profbot/internal/incident"
 	"github.com/profbot/profbot/internal/webhook"
 )
 
 type triggerCmd struct {
+	Config     string `help:"Configuration file, for the token. The rest of it may be incomplete." placeholder:"profbot.yaml" env:"PROFBOT_CONFIG" type:"path"`
 	Service    string `help:"Service tag of the alert." required:"" placeholder:"NAME"`
 	Env        string `help:"Env tag of the alert." default:"prod"`
 	Pod        string `help:"Pod that the alert names; none by default, so that profbot chooses."`
@@ -26,7 +29,7 @@ type triggerCmd struct {
 	Default    bool   `help:"Send Datadog's default payload instead of the template in deploy/datadog."`
 	Form       bool   `help:"Send the payload form-encoded."`
 	URL        string `help:"profbot's public address." default:"${default_url}" env:"PROFBOT_URL"`
-	Token      string `help:"One of webhook.tokens." env:"PROFBOT_WEBHOOK_TOKEN" placeholder:"TOKEN"`
+	Token      string `help:"One of webhook.tokens; by default the first one of the configuration, if there is any." env:"PROFBOT_WEBHOOK_TOKEN" placeholder:"TOKEN"`
 	Print      bool   `help:"Print the request without its secret instead of sending it."`
 }
 
@@ -51,7 +54,11 @@ func (c *triggerCmd) Run(ctx context.Context, s streams) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, errors.New("no answer within 20s"))
 	defer cancel()
-	req, err := e.Request(ctx, strings.TrimSuffix(c.URL, "/")+"/webhooks/datadog", c.Token)
+	token, err := c.token()
+	if err != nil {
+		return err
+	}
+	req, err := e.Request(ctx, strings.TrimSuffix(c.URL, "/")+"/webhooks/datadog", token)
 	if err != nil {
 		return err
 	}
@@ -73,6 +80,9 @@ func (c *triggerCmd) Run(ctx context.Context, s streams) error {
 	fmt.Fprintf(s.out, "%s %s\n", resp.Status, strings.TrimSpace(string(body)))
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
+		if token == "" {
+			return errors.New("a token is needed: give profbot's configuration with --config, or one of its webhook.tokens with --token or PROFBOT_WEBHOOK_TOKEN")
+		}
 		return errors.New("the token was refused: give one of webhook.tokens with --token or PROFBOT_WEBHOOK_TOKEN")
 	case resp.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("%s is not profbot's public listener: give the address of listen.public with --url or PROFBOT_URL", c.URL)
@@ -85,15 +95,34 @@ func (c *triggerCmd) Run(ctx context.Context, s streams) error {
 	if err := json.Unmarshal(body, &receipt); err != nil || receipt.Action != incident.ActionCapture {
 		return nil //nolint:nilerr // what is at the address accepted the alert, and its answer is printed
 	}
-	address, token := "", ""
+	address, same := "", ""
 	if c.URL != defaultURL {
 		address = " --url=" + c.URL
 	}
-	if c.Token != "" {
-		token = " (with the same --token)" // in words: it is a secret
+	switch {
+	case c.Token != "":
+		same = " (with the same --token)" // in words: it is a secret
+	case os.Getenv("PROFBOT_CONFIG") == "" && c.Config != "":
+		address += " --config=" + c.Config
 	}
-	fmt.Fprintf(s.out, "end it with%s: profbot trigger --service=%s --env=%s --monitor=%s --transition=recovered --cycle=%s%s\n", token, c.Service, c.Env, c.Monitor, cycle, address)
+	fmt.Fprintf(s.out, "end it with%s: profbot trigger --service=%s --env=%s --monitor=%s --transition=recovered --cycle=%s%s\n", same, c.Service, c.Env, c.Monitor, cycle, address)
 	return nil
+}
+
+// token is the token that is sent: where profbot's own configuration is, as in
+// its pod, the one that it waits for.
+func (c *triggerCmd) token() (string, error) {
+	if c.Token != "" {
+		return c.Token, nil
+	}
+	cfg, err := config.LoadDatadog(c.Config, os.Environ())
+	if err != nil {
+		return "", err
+	}
+	if len(cfg.Webhook.Tokens) == 0 {
+		return "", nil
+	}
+	return cfg.Webhook.Tokens[0].Reveal(), nil
 }
 
 func printRequest(w io.Writer, req *http.Request) error {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,9 +17,14 @@ import (
 )
 
 // accepter answers like a profbot that has nothing but this alert.
-type accepter struct{ got []incident.Alert }
+type accepter struct {
+	mu  sync.Mutex
+	got []incident.Alert
+}
 
 func (a *accepter) Accept(_ context.Context, alert incident.Alert) (incident.Receipt, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.got = append(a.got, alert)
 	action, reason := incident.Decide(alert)
 	return incident.Receipt{Action: action, Reason: reason}, nil

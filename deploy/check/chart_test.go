@@ -14,6 +14,8 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/lint"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/profbot/profbot/internal/config"
 )
 
 // goodValues are values that people may set, each by what it shows. Their
@@ -37,10 +39,13 @@ config:
   slack: {channels: {live-api: C9876543210}}
   capture: {cpu: 10s, pods: 3}
   kubernetes: {opt_in: false, selector: team=live}
-  services: [{name: live-api, app_prefixes: [example.com/live]}]
+  services: [{name: live-api, namespace: live, app_prefixes: [example.com/live], tls: {ca: /etc/profbot-tls/ca.crt}}]
 discovery: {namespaces: [live], reach: proxy}
 serviceAccount: {annotations: {example.com/role: profbot}}
-env: [{name: HTTPS_PROXY, value: "http://proxy.example.com:3128"}]
+extraEnv: [{name: HTTPS_PROXY, value: "http://proxy.example.com:3128"}]
+networkPolicy: {extraEgress: [{to: [{ipBlock: {cidr: 192.0.2.7/32}}], ports: [{port: 3128, protocol: TCP}]}]}
+extraVolumes: [{name: client-tls, secret: {secretName: profbot-client-tls, defaultMode: 0440}}]
+extraVolumeMounts: [{name: client-tls, mountPath: /etc/profbot-tls, readOnly: true}]
 persistence: {size: 100Gi, storageClassName: fast}
 podAnnotations: {example.com/a: b}
 podLabels: {team: platform}
@@ -56,34 +61,67 @@ serviceMonitor: {enabled: true, interval: 15s, labels: {release: prometheus}}
 // refused before anything is applied, with the key in the message.
 func TestSchemaRefuses(t *testing.T) {
 	for values, want := range map[string]string{
-		"imagee: {}":                                  "imagee",
-		"image: {tag: latest}":                        "tag",
-		"image: {repository: 'a/b:v1'}":               "repository",
-		"image: {digest: 'sha256:12'}":                "digest",
-		"discovery: {reach: podip}":                   "reach",
-		"discovery: {namespaces: live}":               "namespaces",
-		"discovery: {namespaces: ['live/chat']}":      "namespaces",
-		"config: {slack: {token: xoxb-1}}":            "token",
-		"config: {webhook: {tokens: [a]}}":            "webhook",
-		"config: {datadog: {api_key: a}}":             "api_key",
-		"config: {listen: {public: ':80'}}":           "public",
-		"config: {data: /elsewhere}":                  "data",
-		"config: {kubernetes: {enabled: false}}":      "enabled",
-		"config: {kubernetes: {reach: proxy}}":        "reach",
-		"secret: {values: {slack_token: a}}":          "slack_token",
-		"secret: {values: {PROFBOT_X: 1}}":            "PROFBOT_X",
-		"persistence: {size: big}":                    "size",
-		"resources: {limits: {memory: null}}":         "memory",
-		"goMemoryLimit: 900MB":                        "goMemoryLimit",
-		"replicas: 2":                                 "replicas",
-		"service: {public: {port: 70000}}":            "port",
-		"ingress: {enabled: true}":                    "host",
-		"networkPolicy: {podPorts: {from: 0, to: 1}}": "from",
-		"serviceMonitor: {interval: 30}":              "interval",
+		"imagee: {}":                                                          "imagee",
+		"image: {tag: latest}":                                                "tag",
+		"image: {repository: 'a/b:v1'}":                                       "repository",
+		"image: {digest: 'sha256:12'}":                                        "digest",
+		"discovery: {reach: podip}":                                           "reach",
+		"discovery: {namespaces: live}":                                       "namespaces",
+		"discovery: {namespaces: ['live/chat']}":                              "namespaces",
+		"config: {slack: {token: xoxb-1}}":                                    "token",
+		"config: {webhook: {tokens: [a]}}":                                    "webhook",
+		"config: {datadog: {api_key: a}}":                                     "api_key",
+		"config: {listen: {public: ':80'}}":                                   "public",
+		"config: {data: /elsewhere}":                                          "data",
+		"config: {kubernetes: {enabled: false}}":                              "enabled",
+		"config: {kubernetes: {reach: proxy}}":                                "reach",
+		"config: {services: [{name: a}, {name: b, authorization: Bearer x}]}": "authorization",
+		"networkPolicy: {extraEgress: [{to: [{namespaceSelector: {}}]}]}":     "ports",
+		"extraVolumes: [{name: a, hostPath: {path: /}}]":                      "hostPath",
+		"secret: {values: {slack_token: a}}":                                  "slack_token",
+		"secret: {values: {PROFBOT_X: 1}}":                                    "PROFBOT_X",
+		"persistence: {size: big}":                                            "size",
+		"resources: {limits: {memory: null}}":                                 "memory",
+		"goMemoryLimit: 900MB":                                                "goMemoryLimit",
+		"replicas: 2":                                                         "replicas",
+		"service: {public: {port: 70000}}":                                    "port",
+		"ingress: {enabled: true}":                                            "host",
+		"networkPolicy: {podPorts: {from: 0, to: 1}}":                         "from",
+		"serviceMonitor: {interval: 30}":                                      "interval",
 	} {
 		if _, _, err := template(t, values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error about %s", values, err, want)
 		}
+	}
+}
+
+// TestSchemaKeepsSecretsOut: whatever the configuration takes for a secret has
+// no way into the ConfigMap.
+func TestSchemaKeepsSecretsOut(t *testing.T) {
+	seen := 0
+	for _, k := range config.Keys() {
+		if !k.Secret && k.Name != "webhook.tokens" {
+			continue
+		}
+		seen++
+		var value any = "0123456789abcdef"
+		for _, part := range slices.Backward(strings.Split(k.Name, ".")) {
+			name, list := strings.CutSuffix(part, "[]")
+			if list {
+				value = []any{value}
+			}
+			value = map[string]any{name: value}
+		}
+		text, err := yaml.Marshal(map[string]any{"config": value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := template(t, string(text)); err == nil || !strings.Contains(err.Error(), "false schema") {
+			t.Errorf("%s: %v", k.Name, err)
+		}
+	}
+	if seen < 8 {
+		t.Errorf("only %d secrets were tried", seen)
 	}
 }
 

@@ -20,9 +20,9 @@ func load(t testing.TB, objs objects) *config.Config {
 	t.Helper()
 	pod, c := container(t, objs)
 	var path string
-	for i, arg := range c.Args {
-		if arg == "--config" {
-			path = c.Args[i+1]
+	for _, e := range c.Env {
+		if e.Name == "PROFBOT_CONFIG" {
+			path = e.Value // serve's, and that of commands in the container
 		}
 	}
 	at := slices.IndexFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == filepath.Dir(path) })
@@ -30,18 +30,19 @@ func load(t testing.TB, objs objects) *config.Config {
 		t.Fatalf("nothing is mounted for %q", path)
 	}
 	volume := pod.Spec.Volumes[slices.IndexFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == c.VolumeMounts[at].Name })]
-	maps := of[*corev1.ConfigMap](objs)
-	m := slices.IndexFunc(maps, func(m *corev1.ConfigMap) bool { return m.Name == volume.ConfigMap.Name })
-	if m < 0 {
-		t.Fatalf("there is no ConfigMap %q", volume.ConfigMap.Name)
-	}
 	file := filepath.Join(t.TempDir(), filepath.Base(path))
-	if err := os.WriteFile(file, []byte(maps[m].Data[filepath.Base(path)]), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(configMap(t, objs, volume.ConfigMap.Name)[filepath.Base(path)]), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var environ []string
-	if len(c.EnvFrom) != 1 || c.EnvFrom[0].SecretRef.Name != secretName(objs) {
-		t.Errorf("the environment is not the Secret's: %+v", c.EnvFrom)
+	last := len(c.EnvFrom) - 1 // the Secret, which wins
+	if last < 0 || c.EnvFrom[last].SecretRef == nil || c.EnvFrom[last].SecretRef.Name != secretName(objs) {
+		t.Fatalf("the environment is not the Secret's: %+v", c.EnvFrom)
+	}
+	for _, from := range c.EnvFrom[:last] {
+		for k, v := range configMap(t, objs, from.ConfigMapRef.Name) {
+			environ = append(environ, k+"="+v)
+		}
 	}
 	for k, v := range secret(t).StringData {
 		environ = append(environ, k+"="+v)
@@ -54,6 +55,18 @@ func load(t testing.TB, objs objects) *config.Config {
 		t.Fatal(err)
 	}
 	return cfg
+}
+
+// configMap is what stands in the ConfigMap of that name.
+func configMap(t testing.TB, objs objects, name string) map[string]string {
+	t.Helper()
+	for _, m := range of[*corev1.ConfigMap](objs) {
+		if m.Name == name {
+			return m.Data
+		}
+	}
+	t.Fatalf("there is no ConfigMap %q", name)
+	return nil
 }
 
 // secretName is what the Secret must be called: the one that is rendered, else
@@ -92,8 +105,10 @@ func TestConfig(t *testing.T) {
 		if cfg.Listen.Public != ":8080" || ports["public"] != 8080 || cfg.Listen.Internal != ":6061" || ports["internal"] != 6061 {
 			t.Errorf("listens on %+v, ports %v", cfg.Listen, ports)
 		}
-		if !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == cfg.Data && !m.ReadOnly }) {
-			t.Errorf("%s is on no disk", cfg.Data)
+		// Below the disk, which kubelet opens to the group of fsGroup: profbot
+		// makes the folder for its user alone.
+		if !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == filepath.Dir(cfg.Data) && !m.ReadOnly }) {
+			t.Errorf("%s is no folder of a disk", cfg.Data)
 		}
 		if !cfg.Kubernetes.Enabled || cfg.Kubernetes.Kubeconfig != "" || cfg.Log.Format != "json" {
 			t.Errorf("kubernetes %+v, log %+v", cfg.Kubernetes, cfg.Log)
@@ -112,7 +127,7 @@ func TestSecretForm(t *testing.T) {
 		known["PROFBOT_"+strings.ToUpper(strings.ReplaceAll(k.Name, ".", "_"))] = true
 	}
 	var files []string
-	for _, pattern := range []string{"../kubernetes/base/*.yaml", "../kubernetes/*/*/*.yaml", "../README.md", "../helm/profbot/README.md", "../helm/profbot/templates/NOTES.txt", "../helm/profbot/values.yaml", "../profbot.service"} {
+	for _, pattern := range []string{"../kubernetes/base/*.yaml", "../kubernetes/*/*/*.yaml", "../README.md", "../helm/profbot/README.md", "../helm/profbot/templates/NOTES.txt", "../helm/profbot/values.yaml", "../profbot.service", "../datadog/README.md", "../../docs/kubernetes.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: %v", pattern, err)
@@ -126,7 +141,7 @@ func TestSecretForm(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, word := range strings.FieldsFunc(string(text), func(r rune) bool { return !(r == '_' || r >= 'A' && r <= 'Z') }) {
-			if !strings.HasPrefix(word, "PROFBOT_") || slices.Contains([]string{"PROFBOT_PORT", "PROFBOT_VERSION"}, word) {
+			if !strings.HasPrefix(word, "PROFBOT_") || slices.Contains([]string{"PROFBOT_PORT", "PROFBOT_CONFIG", "PROFBOT_TOKEN"}, word) {
 				continue
 			}
 			seen++

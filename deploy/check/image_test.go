@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	gotemplate "text/template"
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
@@ -88,8 +89,11 @@ func TestImage(t *testing.T) {
 	if ldflags == nil {
 		t.Fatalf("no -ldflags in %q", goBuild)
 	}
-	if d := cmp.Diff(strings.ReplaceAll(strings.Join(b.Ldflags, " "), "{{.Env.VERSION}}", "${VERSION}"), ldflags[1]); d != "" {
+	if d := cmp.Diff(koFlags(t, b.Ldflags, map[string]string{"VERSION": "${VERSION}"}), ldflags[1]); d != "" {
 		t.Errorf("linker flags (-.ko.yaml +Dockerfile):\n%s", d)
+	}
+	if got := koFlags(t, b.Ldflags, nil); !strings.HasSuffix(got, ".stamped=") {
+		t.Errorf("without VERSION ko links with %q", got)
 	}
 	if want := strings.Join(b.Flags, " ") + " "; !strings.HasPrefix(goBuild, want) || !strings.HasSuffix(goBuild, " "+b.Main) {
 		t.Errorf("the Dockerfile builds %q, .ko.yaml %q %q", goBuild, b.Flags, b.Main)
@@ -146,6 +150,53 @@ func TestImage(t *testing.T) {
 			t.Errorf("no label %s", label)
 		}
 	}
+}
+
+// TestTrial: ko finds what overlay trial has it build, with the settings of
+// .ko.yaml, and that overlay alone profiles pods without an opt-in.
+func TestTrial(t *testing.T) {
+	mod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	main := "ko://" + string(regexp.MustCompile(`(?m)^module (\S+)$`).FindSubmatch(mod)[1]) + "/cmd/profbot"
+	text, err := os.ReadFile("../../.ko.yaml")
+	if err != nil || !strings.Contains(string(text), "\n    main: ./cmd/profbot\n") {
+		t.Fatalf("%v in:\n%s", err, text)
+	}
+	seen := 0
+	for name, objs := range renderings(t) {
+		_, c := container(t, objs)
+		cfg := load(t, objs)
+		if !strings.Contains(name, "trial") {
+			if !cfg.Kubernetes.OptIn && name != "chart with everything" || strings.HasPrefix(c.Image, "ko://") {
+				t.Errorf("%s: opt-in %t, image %s", name, cfg.Kubernetes.OptIn, c.Image)
+			}
+			continue
+		}
+		seen++
+		if cfg.Kubernetes.OptIn || cfg.Capture.Pods != 1 || cfg.Capture.Simultaneous != 2 || c.Image != main {
+			t.Errorf("%s: %+v, %+v, image %s", name, cfg.Kubernetes, cfg.Capture, c.Image)
+		}
+	}
+	if seen != 2 {
+		t.Errorf("%d trials", seen)
+	}
+}
+
+// koFlags fills in flags as ko does: a variable that is not set is an error, as
+// it is there.
+func koFlags(t *testing.T, flags []string, env map[string]string) string {
+	t.Helper()
+	var out strings.Builder
+	tmpl, err := gotemplate.New("flags").Option("missingkey=error").Parse(strings.Join(flags, " "))
+	if err == nil {
+		err = tmpl.Execute(&out, map[string]any{"Env": env})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
 }
 
 // TestVersionIsStamped: the linker sets a variable that exists.

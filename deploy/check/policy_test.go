@@ -80,14 +80,14 @@ func podProblems(pod corev1.PodTemplateSpec, c corev1.Container) (bad []string) 
 	must(sc.Capabilities != nil && slices.Equal(sc.Capabilities.Drop, []corev1.Capability{"ALL"}) && len(sc.Capabilities.Add) == 0, "it keeps a capability")
 	must(!p.HostNetwork && !p.HostPID && !p.HostIPC && p.HostUsers == nil, "it shares something of the host")
 	for _, v := range p.Volumes {
-		must(v.HostPath == nil && (v.ConfigMap != nil || v.EmptyDir != nil && v.EmptyDir.SizeLimit != nil), "volume "+v.Name+" is neither configuration nor bounded")
+		must(v.HostPath == nil && (v.ConfigMap != nil || v.Secret != nil || v.EmptyDir != nil && v.EmptyDir.SizeLimit != nil), "volume "+v.Name+" is neither configuration nor bounded")
 	}
 	for _, port := range c.Ports {
 		must(port.HostPort == 0, "it takes a port of the host")
 	}
 	must(c.Resources.Limits.Memory().Sign() > 0 && c.Resources.Limits.Cpu().Sign() > 0, "no limit")
 	must(c.Resources.Requests.Memory().Sign() > 0 && c.Resources.Requests.Cpu().Sign() > 0, "no request")
-	must(regexp.MustCompile(`^[^@\s]+(:v\d+\.\d+\.\d+|@sha256:[0-9a-f]{64})$`).MatchString(c.Image), "the image "+c.Image+" is not pinned")
+	must(regexp.MustCompile(`^([^@\s]+(:v\d+\.\d+\.\d+|@sha256:[0-9a-f]{64})|ko://[a-z./]+)$`).MatchString(c.Image), "the image "+c.Image+" is not pinned")
 	must(no(p.EnableServiceLinks), "service links put PROFBOT_... into the environment, which profbot takes for keys")
 	must(p.ServiceAccountName != "" && p.ServiceAccountName != "default" && yes(p.AutomountServiceAccountToken), "it cannot ask the API server")
 	must(p.TerminationGracePeriodSeconds != nil && *p.TerminationGracePeriodSeconds >= 40, "it is killed before it has stopped")

@@ -109,9 +109,11 @@ func renderings(t testing.TB) map[string]objects {
 		"overlays/minimal":              overlay(t, "overlays/minimal"),
 		"overlays/namespaced":           overlay(t, "overlays/namespaced"),
 		"overlays/prod":                 overlay(t, "overlays/prod"),
+		"overlays/trial":                overlay(t, "overlays/trial"),
+		"trial with an ingress":         overlay(t, "overlays/trial", "ingress"),
 		"base with proxy":               overlay(t, "base", "proxy"),
 		"base with port-forward":        overlay(t, "base", "port-forward"),
-		"minimal with all that fits":    overlay(t, "overlays/minimal", "ingress", "servicemonitor", "proxy"),
+		"minimal with all that fits":    overlay(t, "overlays/minimal", "ingress", "servicemonitor", "proxy", "client-tls"),
 		"prod with the service monitor": overlay(t, "overlays/prod", "servicemonitor"),
 	}
 	for name, values := range goodValues {
@@ -134,8 +136,8 @@ func TestEveryKustomizationIsRendered(t *testing.T) {
 	for _, f := range files {
 		dir := filepath.Dir(f)
 		name := filepath.Base(dir)
-		if name == "ingress" || name == "servicemonitor" {
-			continue // in two of the compositions
+		if slices.Contains([]string{"ingress", "servicemonitor", "client-tls"}, name) {
+			continue // in "all that fits"
 		}
 		if !strings.Contains(names, name) {
 			t.Errorf("%s is rendered by no test", dir)

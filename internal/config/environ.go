@@ -11,7 +11,7 @@ import (
 const envPrefix = "PROFBOT_"
 
 // flagVariables belong to command line flags, not to the configuration.
-var flagVariables = []string{"PROFBOT_CONFIG", "PROFBOT_URL", "PROFBOT_WEBHOOK_TOKEN"}
+var flagVariables = []string{"PROFBOT_CONFIG", "PROFBOT_URL", "PROFBOT_INTERNAL_URL", "PROFBOT_WEBHOOK_TOKEN"}
 
 // Key describes one key for reference texts.
 type Key struct {

@@ -35,7 +35,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- $kubernetes := dict "enabled" true -}}
 {{- if .Values.discovery.namespaces -}}{{- $_ := set $kubernetes "namespaces" .Values.discovery.namespaces -}}{{- end -}}
 {{- if ne .Values.discovery.reach "pod-ip" -}}{{- $_ := set $kubernetes "reach" .Values.discovery.reach -}}{{- end -}}
-{{- $fixed := dict "listen" (dict "public" ":8080" "internal" ":6061") "data" "/var/lib/profbot" "kubernetes" $kubernetes -}}
+{{- $fixed := dict "listen" (dict "public" ":8080" "internal" ":6061") "data" "/var/lib/profbot/data" "kubernetes" $kubernetes -}}
 {{- mergeOverwrite (dict "log" (dict "format" "json")) (deepCopy .Values.config) $fixed | toYaml -}}
 {{- end -}}
 
