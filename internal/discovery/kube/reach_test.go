@@ -202,7 +202,7 @@ func TestHost(t *testing.T) {
 	s := kubetest.New(t, kubetest.Options{})
 	x := listen(t, "127.9.0.2", false)
 	s.Put(x.pod("live-0"))
-	f := started(t, s, kube.Options{Reach: incident.ViaPortForward, Settings: func(string, string) kube.Settings { return kube.Settings{Authorization: "Bearer of-the-pod"} }})
+	f := started(t, s, kube.Options{Reach: incident.ViaPortForward, Settings: func(string, string, string) kube.Settings { return kube.Settings{Authorization: "Bearer of-the-pod"} }})
 	tt := only(t, f)
 	through, err := f.PortForward(tt)
 	if err != nil {
