@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/profbot/profbot/internal/app"
 	"github.com/profbot/profbot/internal/config"
@@ -12,20 +14,16 @@ import (
 
 type serveCmd struct {
 	Config string `help:"Configuration file. Every key can also be set in the environment: slack.token is PROFBOT_SLACK_TOKEN." placeholder:"profbot.yaml" env:"PROFBOT_CONFIG" type:"path"`
-	Check  bool   `help:"Check the configuration, say each fault, and exit."`
+	Check  bool   `help:"Check the configuration and the files that it names, say each fault, and exit. It contacts nobody."`
 }
 
 func (c *serveCmd) Run(ctx context.Context, io streams) error {
-	cfg, err := config.Load(c.Config, os.Environ())
+	cfg, err := config.Load(c.Config, os.Environ(), app.Check)
 	if err != nil {
 		return err
 	}
 	if c.Check {
-		pods := 0
-		for _, s := range cfg.Services {
-			pods += len(s.Targets)
-		}
-		fmt.Fprintf(io.out, "configuration is good: %s with %s, Slack channel %s\n", count(len(cfg.Services), "service"), count(pods, "pod"), cfg.Slack.Channel)
+		fmt.Fprintf(io.out, "configuration is good: %s, Slack channel %s\n", strings.Join(ways(cfg), ", "), cfg.Slack.Channel)
 		for _, note := range cfg.Notes() {
 			fmt.Fprintf(io.out, "note: %s\n", note)
 		}
@@ -40,6 +38,50 @@ func (c *serveCmd) Run(ctx context.Context, io streams) error {
 		log.WarnContext(ctx, note)
 	}
 	return app.Run(ctx, cfg, log)
+}
+
+// ways are those in which pods will be found.
+func ways(cfg *config.Config) []string {
+	var out []string
+	listed, pods, names := 0, 0, 0
+	for _, s := range cfg.Services {
+		pods += len(s.Targets)
+		if len(s.Targets) > 0 {
+			listed++
+		}
+		if s.DNS != "" {
+			names++
+		}
+	}
+	if listed > 0 {
+		out = append(out, count(listed, "service")+" with "+count(pods, "pod"))
+	}
+	if names > 0 {
+		out = append(out, count(names, "service")+" by DNS")
+	}
+	k := cfg.Kubernetes
+	if !k.Enabled {
+		return out
+	}
+	as := "as profbot's own pod"
+	if k.Kubeconfig != "" {
+		as = "by " + k.Kubeconfig
+		if k.Context != "" {
+			as += ", context " + k.Context
+		}
+	}
+	in := "all namespaces"
+	if len(k.Namespaces) > 0 && !slices.Contains(k.Namespaces, "") {
+		in = "namespaces " + strings.Join(k.Namespaces, " and ")
+	}
+	who := "pods that opt in"
+	if !k.OptIn {
+		who = "every pod with a service name"
+	}
+	if k.Selector != "" {
+		who += " of " + k.Selector
+	}
+	return append(out, fmt.Sprintf("services are discovered in Kubernetes (%s; %s; %s; reached by %s)", as, in, who, k.Reach))
 }
 
 // count is a number with its noun.

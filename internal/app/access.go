@@ -35,9 +35,9 @@ func collectorOptions(cfg *config.Config) (collector.Options, error) {
 		if name == "" {
 			continue
 		}
-		t, err := tlsConfig(s.TLS)
+		t, key, err := tlsConfig(s.TLS)
 		if err != nil {
-			return opt, fmt.Errorf("tls of service %q: %w", s.Name, err)
+			return opt, fmt.Errorf("tls of service %q: %s: %w", s.Name, key, err)
 		}
 		opt.TLS[name] = t
 	}
@@ -56,26 +56,28 @@ func access(t incident.Target, s config.Service) incident.Target {
 }
 
 // tlsName is what the collector knows a service's TLS settings by; "" when it
-// has none.
+// has none. Equal settings have one name: a service may be listed more than
+// once, for an env or a namespace.
 func tlsName(s config.Service) string {
 	if s.TLS == (config.TLS{}) {
 		return ""
 	}
-	return fmt.Sprintf("%s env %q", s.Name, s.Env)
+	return fmt.Sprintf("ca %q, cert %q, key %q, server name %q", s.TLS.CA, s.TLS.Cert, s.TLS.Key, s.TLS.ServerName)
 }
 
 // tlsConfig reads a service's files. The certificate is read again for every
-// handshake, since those of a cluster are renewed while profbot runs.
-func tlsConfig(s config.TLS) (*tls.Config, error) {
-	out := &tls.Config{ServerName: s.ServerName, MinVersion: tls.VersionTLS12}
+// handshake, since those of a cluster are renewed while profbot runs. An error
+// is about one key.
+func tlsConfig(s config.TLS) (out *tls.Config, key string, err error) {
+	out = &tls.Config{ServerName: s.ServerName, MinVersion: tls.VersionTLS12}
 	if s.CA != "" {
 		pem, err := os.ReadFile(s.CA)
 		if err != nil {
-			return nil, err
+			return nil, "ca", err
 		}
 		out.RootCAs = x509.NewCertPool()
 		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("ca: the file holds no certificate in PEM")
+			return nil, "ca", errors.New("the file holds no certificate in PEM")
 		}
 	}
 	if s.Cert != "" {
@@ -83,10 +85,13 @@ func tlsConfig(s config.TLS) (*tls.Config, error) {
 			pair, err := tls.LoadX509KeyPair(s.Cert, s.Key)
 			return &pair, err
 		}
+		if _, err := os.ReadFile(s.Key); err != nil {
+			return nil, "key", err
+		}
 		if _, err := read(nil); err != nil {
-			return nil, fmt.Errorf("cert and key: %w", err)
+			return nil, "cert", err
 		}
 		out.GetClientCertificate = read
 	}
-	return out, nil
+	return out, "", nil
 }

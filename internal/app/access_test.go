@@ -96,8 +96,9 @@ func TestAccessFaults(t *testing.T) {
 	}
 	for want, s := range map[string]config.TLS{
 		`tls of service "live-api": ca: the file holds no certificate in PEM`: {CA: empty},
-		"gone.pem: no such file":            {CA: filepath.Join(dir, "gone.pem")},
-		"cert and key: tls: failed to find": {Cert: empty, Key: empty},
+		"ca: open " + filepath.Join(dir, "gone.pem") + ": no such file":       {CA: filepath.Join(dir, "gone.pem")},
+		"cert: tls: failed to find":                                           {Cert: empty, Key: empty},
+		"key: open " + filepath.Join(dir, "gone.pem"):                         {Cert: empty, Key: filepath.Join(dir, "gone.pem")},
 	} {
 		_, err := collectorOptions(&config.Config{Services: []config.Service{{Name: "live-api", TLS: s}}})
 		if err == nil || !strings.Contains(err.Error(), want) {

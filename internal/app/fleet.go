@@ -1,11 +1,13 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/profbot/profbot/internal/collector"
 	"github.com/profbot/profbot/internal/config"
@@ -47,7 +49,7 @@ func NewFleet(cfg *config.Config, log *slog.Logger, change func(*collector.Optio
 		sources = append(sources, dns)
 	}
 	if cfg.Kubernetes.Enabled {
-		if f.Kube, err = newKube(cfg, opt.TLS, log); err != nil {
+		if f.Kube, err = kube.New(kubeOptions(cfg, opt.TLS, log)); err != nil {
 			return nil, err
 		}
 		sources = append(sources, f.Kube)
@@ -84,18 +86,13 @@ func (f *Fleet) Stop() {
 // reaches are the ways to pods by their names in the configuration.
 var reaches = map[string]incident.Via{"pod-ip": incident.ViaDirect, "proxy": incident.ViaProxy, "port-forward": incident.ViaPortForward}
 
-func newKube(cfg *config.Config, certificates map[string]*tls.Config, log *slog.Logger) (*kube.Finder, error) {
+func kubeOptions(cfg *config.Config, certificates map[string]*tls.Config, log *slog.Logger) kube.Options {
 	k := cfg.Kubernetes
-	return kube.New(kube.Options{
+	return kube.Options{
 		Kubeconfig: k.Kubeconfig, Context: k.Context, Namespaces: k.Namespaces, Selector: k.Selector,
 		Everyone: !k.OptIn, Port: k.Port, Reach: reaches[k.Reach], ServiceTag: k.ServiceTag,
-		Settings: func(service, env string) kube.Settings {
-			s, ok := settings(cfg, service, env)
-			if !ok {
-				return kube.Settings{}
-			}
-			t := access(incident.Target{}, s)
-			return kube.Settings{Authorization: t.Authorization, TLS: t.TLS, Path: s.Path}
+		Settings: func(service, env, namespace string) kube.Settings {
+			return discovered(cfg.Services, service, env, namespace)
 		},
 		TLS: func(t incident.Target) (*tls.Config, error) {
 			if t.TLS == "" {
@@ -108,7 +105,40 @@ func newKube(cfg *config.Config, certificates map[string]*tls.Config, log *slog.
 			return c, nil
 		},
 		Logger: log,
-	})
+	}
+}
+
+// discovered are what the configuration says of a service's pods that are
+// discovered in a namespace. Who may create pods somewhere may write any
+// service on them: so credentials go to the namespace alone that the
+// configuration gives the service, and a pod elsewhere is none of the
+// service's. In an env that the configuration does not know, the namespaces of
+// the others count, or any env would do to come in.
+func discovered(services []config.Service, service, env, namespace string) kube.Settings {
+	var out kube.Settings
+	known := false                  // the env is
+	var namespaces, others []string // of the env, and of others
+	for _, s := range services {
+		switch {
+		case s.Name != service:
+		case env != "" && s.Env != "" && s.Env != env:
+			others = append(others, s.Namespace)
+		case s.Namespace == namespace:
+			t := access(incident.Target{}, s)
+			return kube.Settings{Authorization: t.Authorization, TLS: t.TLS, Path: s.Path}
+		default:
+			known, namespaces, out.Path = true, append(namespaces, s.Namespace), cmp.Or(out.Path, s.Path)
+		}
+	}
+	if !known {
+		namespaces = others
+	}
+	namespaces = slices.DeleteFunc(namespaces, func(ns string) bool { return ns == "" })
+	if len(namespaces) > 0 && !slices.Contains(namespaces, namespace) {
+		return kube.Settings{Refusal: fmt.Sprintf("it is in namespace %q, and the configuration has service %q in %s alone: if it is one of its pods, list the service once more with this namespace",
+			namespace, service, discovery.Names(namespaces))}
+	}
+	return out
 }
 
 // settings are what the configuration says of a service, listed or discovered.

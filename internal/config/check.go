@@ -1,10 +1,12 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -258,15 +260,19 @@ func (l *loader) services() {
 		if (s.TLS.Cert == "") != (s.TLS.Key == "") {
 			l.bad(key+".tls.cert", "a certificate and its key come together", "write both, or neither")
 		}
-		if s.Path != "" && !strings.HasPrefix(s.Path, "/") {
-			l.bad(key+".path", fmt.Sprintf("%q is no path", s.Path), "begin it with /")
+		if s.Path != "" && (!strings.HasPrefix(s.Path, "/") || path.Clean(s.Path) != cmp.Or(strings.TrimRight(s.Path, "/"), "/") || strings.ContainsAny(s.Path, "?#%@ ")) {
+			l.bad(key+".path", fmt.Sprintf("%q is no path", s.Path), "write one such as /debug/pprof")
 		}
+		l.credentials(key, s)
 		for j, t := range s.Targets {
 			at := fmt.Sprintf("%s.targets[%d]", key, j)
 			if t.Pod == "" {
 				l.bad(at+".pod", "this is required", "write the pod's name")
 			}
 			l.httpURL(at+".url", t.URL, false)
+			if s.TLS != (TLS{}) && strings.HasPrefix(strings.ToLower(t.URL), "http:") {
+				l.bad(at+".url", "the service has tls, and this address is in clear", "begin it with https:")
+			}
 			id := [2]string{s.Name, t.Pod}
 			same := slices.IndexFunc(envs[id], func(env string) bool { return env == s.Env || env == "" || s.Env == "" }) // no env means every one
 			switch {
@@ -279,4 +285,35 @@ func (l *loader) services() {
 			envs[id] = append(envs[id], s.Env)
 		}
 	}
+}
+
+// credentials are held against where they would go: pods that are discovered
+// get them in the service's own namespace alone, and never through the API
+// server's proxy. What is listed is dialled as it stands there.
+func (l *loader) credentials(key string, s Service) {
+	k := l.cfg.Kubernetes
+	have := s.guarded()
+	if !k.Enabled || have == "" || len(s.Targets) > 0 || s.DNS != "" {
+		return
+	}
+	if s.Namespace == "" {
+		l.bad(key+".namespace", "this is required beside "+have+": any pod of the cluster may call itself "+s.Name, "write the namespace of its pods, which alone get it")
+	}
+	if k.Reach == "proxy" {
+		l.bad(key+"."+have, "this does not get through the API server's proxy", "set kubernetes.reach to pod-ip or port-forward")
+	}
+}
+
+// guarded is the key by which the service's pods are told who profbot is, or
+// profbot who they are; "" where there is none.
+func (s Service) guarded() string {
+	switch {
+	case s.Authorization != "":
+		return "authorization"
+	case s.User != "":
+		return "user"
+	case s.TLS != (TLS{}):
+		return "tls"
+	}
+	return ""
 }

@@ -94,8 +94,8 @@ type Kubernetes struct {
 type Service struct {
 	Name          string            `yaml:"name" doc:"Value of the alerts' service tag."`
 	Env           string            `yaml:"env" doc:"Value of the alerts' env tag; empty for any."`
-	Namespace     string            `yaml:"namespace" doc:"Kubernetes namespace, shown in messages."`
-	Authorization Secret            `yaml:"authorization" doc:"Authorization header for the pods' pprof endpoints."`
+	Namespace     string            `yaml:"namespace" doc:"Kubernetes namespace of the pods, shown in messages. Discovered pods get the service's credentials and TLS settings in this namespace alone, and those that name the service elsewhere are none of its pods: list a service once for each of its namespaces. Empty: any, without credentials."`
+	Authorization Secret            `yaml:"authorization" doc:"Authorization header for the pods' pprof endpoints. It goes over http where the pods' addresses say so and tls is not set."`
 	User          string            `yaml:"user" doc:"User of HTTP Basic, in place of authorization."`
 	Password      Secret            `yaml:"password" doc:"Password of HTTP Basic."`
 	TLS           TLS               `yaml:"tls"`
@@ -106,7 +106,8 @@ type Service struct {
 	Routes        map[string]string `yaml:"routes" doc:"Names for handlers: the end of a function's name to what people call it."`
 }
 
-// TLS is how a service's pods are talked to over https.
+// TLS is how a service's pods are talked to over https. With any of its keys
+// they are talked to in no other way.
 type TLS struct {
 	CA         string `yaml:"ca" doc:"File of the authorities that sign the pods' certificates, in PEM. Empty: the system's."`
 	Cert       string `yaml:"cert" doc:"File of profbot's own certificate, for pods that ask for one."`

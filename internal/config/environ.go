@@ -88,9 +88,12 @@ func (l *loader) environ(environ []string) {
 		if !ok {
 			base, isFile := strings.CutSuffix(name, "_FILE")
 			if f, ok = fields[base]; isFile && ok && holdsSecret(f.v.Type()) {
+				if text == "" {
+					continue
+				}
 				data, err := readFile(text)
 				if err != nil {
-					l.faults = append(l.faults, Fault{File: name, Key: f.key, Problem: err.Error()})
+					l.faults = append(l.faults, Fault{File: name, Key: f.key, Problem: err.Error(), Fix: "name a file that profbot can read, or set " + base})
 					continue
 				}
 				text = strings.TrimRight(string(data), "\r\n")

@@ -42,13 +42,17 @@ type loader struct {
 
 // Load reads the file, when path is not empty, then the environment (as from
 // os.Environ), and checks the whole. The error is of type [Faults] when the
-// content is wrong.
-func Load(path string, environ []string) (*Config, error) {
+// content is wrong. It opens no file that the configuration names; more may,
+// and gets the Config even where that has faults.
+func Load(path string, environ []string, more ...Check) (*Config, error) {
 	l, err := read(path, environ)
 	if err != nil {
 		return nil, err
 	}
 	l.check()
+	for _, check := range more {
+		check(l.cfg, l.bad)
+	}
 	if len(l.faults) > 0 {
 		return nil, l.faults.sorted()
 	}
@@ -76,6 +80,10 @@ func LoadDatadog(path string, environ []string) (*Config, error) {
 	}
 	return l.cfg, nil
 }
+
+// Check looks for what is wrong with a configuration, and says of each such
+// thing its key ("services[0].tls.ca"), the problem, and what to write.
+type Check func(c *Config, bad func(key, problem, fix string))
 
 // read reads the file and the environment.
 func read(path string, environ []string) (*loader, error) {

@@ -82,17 +82,27 @@ func NewDNS(opt DNSOptions) (*DNS, error) {
 		if n.Path != "" && (n.Path[0] != '/' || path.Clean(n.Path) != cmp.Or(strings.TrimRight(n.Path, "/"), "/")) {
 			return nil, fmt.Errorf("service %q: %q is no path such as /debug/pprof", n.Service, n.Path)
 		}
-		if !strings.HasPrefix(n.Name, "_") {
-			host, port, err := net.SplitHostPort(n.Name)
-			number, perr := strconv.ParseUint(port, 10, 16)
-			if err != nil || perr != nil || number == 0 || host == "" || strings.ContainsAny(host, "/@ ") {
-				return nil, fmt.Errorf("service %q: dns %q is neither host:port nor the name of SRV records such as _pprof._tcp.%s", n.Service, n.Name, n.Service)
-			}
-			x.host, x.port = host, strconv.FormatUint(number, 10)
+		var err error
+		if x.host, x.port, err = SplitName(n.Name); err != nil {
+			return nil, fmt.Errorf("service %q: dns: %w", n.Service, err)
 		}
 		d.names = append(d.names, x)
 	}
 	return d, nil
+}
+
+// SplitName takes apart a name of address records; for that of SRV records,
+// which begins with _, host and port are "".
+func SplitName(name string) (host, port string, err error) {
+	if strings.HasPrefix(name, "_") {
+		return "", "", nil
+	}
+	host, port, err = net.SplitHostPort(name)
+	number, perr := strconv.ParseUint(port, 10, 16)
+	if err != nil || perr != nil || number == 0 || host == "" || strings.ContainsAny(host, "/@ ") {
+		return "", "", fmt.Errorf("%q is neither host:port nor the name of SRV records such as _pprof._tcp.live-api.live.svc", name)
+	}
+	return host, strconv.FormatUint(number, 10), nil
 }
 
 // Services lists the services that have names, by name.

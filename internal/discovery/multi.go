@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -34,11 +35,13 @@ func NewMulti(log *slog.Logger, sources ...Source) *Multi {
 
 // Pods lists what the sources know of a service, the first source's pods first.
 // A pod that two of them know, by its name or by its address, is the first
-// one's: what the configuration says of a pod goes before what was found. The
+// one's: what the configuration says of a pod goes before what was found, and
+// nobody takes the place of a listed pod by its name. The
 // service is unknown when all sources say so; a source that fails hides nothing
 // that another one knows.
 func (m *Multi) Pods(ctx context.Context, service, env string) ([]incident.Target, error) {
 	var out []incident.Target
+	taken := map[string]bool{} // where the sources' pods before listen
 	var unknown []string
 	var failed []error
 	for _, s := range m.sources {
@@ -49,10 +52,14 @@ func (m *Multi) Pods(ctx context.Context, service, env string) ([]incident.Targe
 		case err != nil:
 			failed = append(failed, err)
 		}
+		before := out // a source does not know a pod twice
 		for _, t := range pods {
-			if !slices.ContainsFunc(out, func(o incident.Target) bool { return same(o, t) }) {
+			if !taken[listens(t)] && !slices.ContainsFunc(before, func(o incident.Target) bool { return named(o, t) }) {
 				out = append(out, t)
 			}
+		}
+		for _, t := range out[len(before):] {
+			taken[listens(t)] = true
 		}
 	}
 	switch {
@@ -69,12 +76,23 @@ func (m *Multi) Pods(ctx context.Context, service, env string) ([]incident.Targe
 	return nil, Unknown("%s", strings.Join(unknown, "; "))
 }
 
-// same tells whether two sources mean the same pod.
-func same(a, b incident.Target) bool {
-	if a.Via == b.Via && a.URL == b.URL {
-		return true
+// named tells whether two sources mean the same pod by its name, as far as both
+// say more than that.
+func named(a, b incident.Target) bool {
+	return a.Pod == b.Pod && agree(a.Namespace, b.Namespace) && agree(a.Env, b.Env) && agree(a.UID, b.UID)
+}
+
+// agree tells whether two texts are equal, as far as both are there.
+func agree(a, b string) bool { return a == b || a == "" || b == "" }
+
+// listens is the host and port of a target, whatever its path and the way there
+// are: no two pods have the same.
+func listens(t incident.Target) string {
+	u, err := url.Parse(t.URL)
+	if err != nil || u.Host == "" {
+		return t.URL
 	}
-	return a.Pod == b.Pod && (a.Namespace == b.Namespace || a.Namespace == "" || b.Namespace == "") && (a.UID == b.UID || a.UID == "" || b.UID == "")
+	return u.Host
 }
 
 // Services lists what the sources know, by name. It fails only when all do.

@@ -18,7 +18,7 @@ import (
 const confirmTimeout = 5 * time.Second
 
 // Confirm asks the API server whether a target is still the pod that was
-// discovered: the same UID, running, not being terminated, and, where its
+// discovered: the same namespace and UID, running, not being terminated, and, where its
 // address is to be dialled, at that address. Addresses of pods are given to
 // others within seconds, so without an answer there is no pull: what the cache
 // knows may be as old as the silence. Errors are of type [*Error]. A target
@@ -45,7 +45,7 @@ func (f *Finder) Confirm(ctx context.Context, t incident.Target) error {
 		return e
 	}
 	switch {
-	case string(pod.UID) != t.UID:
+	case string(pod.UID) != t.UID || pod.Namespace != t.Namespace:
 		return &Error{What: incident.OutcomeMoved, Words: "another pod has its name by now"}
 	case pod.DeletionTimestamp != nil:
 		return &Error{What: incident.OutcomeGone, Words: "the pod is being terminated"}

@@ -37,6 +37,9 @@ func Read(p *corev1.Pod, everyone bool, port int, serviceTag string) Reading {
 	if r.found == "" {
 		r.scheme, r.port, r.path = "", 0, ""
 	}
+	if r.found != "" && r.scheme == "" {
+		r.scheme = "http" // without settings
+	}
 	return Reading{r.service, r.env, r.version, r.found, r.scheme, r.path, r.port, r.refuses, r.remarks}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -33,15 +34,19 @@ func (f *Finder) Pods(_ context.Context, service, env string) ([]incident.Target
 	}
 	var ready, others []incident.Target
 	var envs []string
+	refused := false
 	for _, r := range records {
+		set := f.settings(r, env)
 		switch {
 		case !r.target():
 		case env != "" && r.env != "" && r.env != env:
 			envs = append(envs, r.env)
+		case set.Refusal != "":
+			refused = true
 		case r.ready:
-			ready = append(ready, f.target(r, now))
+			ready = append(ready, f.target(r, set, now))
 		default:
-			others = append(others, f.target(r, now))
+			others = append(others, f.target(r, set, now))
 		}
 	}
 	if out := append(ready, others...); len(out) > 0 {
@@ -56,11 +61,11 @@ func (f *Finder) Pods(_ context.Context, service, env string) ([]incident.Target
 	if err := f.Ready(); err != nil {
 		old = " (" + err.Error() + ")"
 	}
-	if len(envs) > 0 {
+	if len(envs) > 0 && !refused {
 		return nil, discovery.Unknown("service %q has no pods in env %q; in the cluster: %s%s", service, env, discovery.Names(envs), old)
 	}
 	if len(records) > 0 {
-		return nil, discovery.Unknown("service %q has pods in the cluster, and none may be profiled: %s%s", service, whyNot(records), old)
+		return nil, discovery.Unknown("service %q has pods in the cluster, and none may be profiled: %s%s", service, f.whyNot(records, env), old)
 	}
 	names := f.services()
 	if len(names) == 0 {
@@ -84,17 +89,11 @@ func (f *Finder) Services(context.Context) ([]string, error) {
 }
 
 func (f *Finder) services() []string {
-	var names []string
-	for _, r := range f.pods.of("") {
-		if r.target() {
-			names = append(names, r.service)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return slices.Sorted(maps.Keys(f.Counts()))
 }
 
-// Remark is something that a pod says of itself and that cannot be meant.
+// Remark is something that a pod says of itself and that cannot be meant, or
+// that the configuration contradicts.
 type Remark struct {
 	Service, Namespace, Pod string
 	Words                   string
@@ -104,7 +103,7 @@ type Remark struct {
 func (f *Finder) Remarks(service string) []Remark {
 	var out []Remark
 	for _, r := range f.pods.of(service) {
-		for _, words := range r.remarks {
+		for _, words := range f.remarks(r, "") {
 			if !r.ending {
 				out = append(out, Remark{Service: r.service, Namespace: r.Namespace, Pod: r.Name, Words: words})
 			}
@@ -113,11 +112,19 @@ func (f *Finder) Remarks(service string) []Remark {
 	return out
 }
 
+// remarks are also those that come from the configuration.
+func (f *Finder) remarks(r *record, env string) []string {
+	if words := f.settings(r, env).Refusal; r.found != "" && words != "" {
+		return append(slices.Clone(r.remarks), words)
+	}
+	return r.remarks
+}
+
 // whyNot says of pods that are no targets what is the matter with the first.
-func whyNot(records []*record) string {
+func (f *Finder) whyNot(records []*record, env string) string {
 	for _, r := range records {
-		if len(r.remarks) > 0 {
-			return fmt.Sprintf("pod %q: %s", r.Name, r.remarks[0])
+		if words := f.remarks(r, env); len(words) > 0 {
+			return fmt.Sprintf("pod %q: %s", r.Name, words[0])
 		}
 	}
 	if slices.ContainsFunc(records, func(r *record) bool { return r.found != "" }) {
@@ -139,14 +146,30 @@ func (r *record) address() (netip.Addr, bool) {
 	return a, err == nil && a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast()
 }
 
-func (f *Finder) target(r *record, now time.Time) incident.Target {
-	set := f.opt.Settings(r.service, r.env)
+// settings are the configuration's for a pod that is asked for in an env. One
+// that does not say its env is in every one.
+//
+// Where TLS is set, nothing is sent to a pod in clear: one that says http is
+// refused, and one that says nothing speaks https.
+func (f *Finder) settings(r *record, env string) Settings {
+	set := f.opt.Settings(r.service, cmp.Or(r.env, env), r.Namespace)
+	if set.Refusal == "" && set.TLS != "" && r.scheme == "http" {
+		set.Refusal = "its annotations say http, and the configuration has tls for the service: it is not asked in clear; annotate " + own + "scheme: https"
+	}
+	return set
+}
+
+func (f *Finder) target(r *record, set Settings, now time.Time) incident.Target {
+	scheme := cmp.Or(r.scheme, "http")
+	if set.TLS != "" {
+		scheme = "https"
+	}
 	at, _ := r.address()
 	path := strings.TrimRight(cmp.Or(r.path, set.Path, "/debug/pprof"), "/")
 	t := incident.Target{
 		Service: r.service, Env: r.env, Version: r.version,
 		Namespace: r.Namespace, Pod: r.Name, UID: string(r.UID), Node: r.node, Via: f.opt.Reach,
-		URL:           r.scheme + "://" + net.JoinHostPort(at.String(), strconv.Itoa(r.port)) + path,
+		URL:           scheme + "://" + net.JoinHostPort(at.String(), strconv.Itoa(r.port)) + path,
 		Authorization: set.Authorization, TLS: set.TLS,
 		Refuses: slices.Clone(r.refuses), Found: r.found,
 	}

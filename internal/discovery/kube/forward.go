@@ -15,10 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	wire "k8s.io/apimachinery/pkg/util/portforward"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/portforward"
-	"k8s.io/client-go/transport/websocket"
-	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
 
@@ -84,9 +80,14 @@ func (f *Finder) dial(ctx context.Context, t incident.Target, port string) (net.
 	ctx, cancel := context.WithTimeoutCause(ctx, forwardTimeout, fmt.Errorf("no way to the pod within %s", forwardTimeout))
 	defer cancel()
 	to := f.client.Post().Namespace(t.Namespace).Resource("pods").Name(t.Pod).SubResource("portforward").URL()
-	streams, verb, err := f.streams(ctx, to)
+	conn, err := f.upgrade(ctx, to)
 	if err != nil {
-		return nil, f.forwardWords(timedOut(ctx, err), verb, t)
+		return nil, f.forwardWords(timedOut(ctx, err), t)
+	}
+	streams, err := spdy.NewClientConnectionWithPings(conn, pingPeriod)
+	if err != nil {
+		_ = conn.Close()
+		return nil, f.forwardWords(timedOut(ctx, err), t)
 	}
 	// Opening streams takes no context.
 	opening := context.AfterFunc(ctx, func() { _ = streams.Close() })
@@ -96,64 +97,24 @@ func (f *Finder) dial(ctx context.Context, t incident.Target, port string) (net.
 	}
 	if err != nil {
 		_ = streams.Close()
-		return nil, f.forwardWords(timedOut(ctx, err), verb, t)
+		return nil, f.forwardWords(timedOut(ctx, err), t)
 	}
 	return c, nil
 }
 
-func (f *Finder) forwardWords(err error, verb string, t incident.Target) error {
+func (f *Finder) forwardWords(err error, t incident.Target) error {
 	if apierrors.IsNotFound(err) {
 		return &Error{What: incident.OutcomeGone, Words: "the pod does not exist any more", err: err}
 	}
-	return inWords(err, f.access(verb, "portforward", t.Namespace))
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return inWords(err, f.access("create", "portforward", t.Namespace))
 }
 
-// streams upgrades a request to a connection of many streams. SPDY needs one
-// permission (create); where something between does not let it pass, the same
-// goes through a websocket, which needs get too. kubectl, which people hold by
-// hand, tries them the other way round.
-//
-// verb is what RBAC has to permit for what failed.
-func (f *Finder) streams(ctx context.Context, to *url.URL) (streams httpstream.Connection, verb string, err error) {
-	conn, err := f.upgrade(ctx, to)
-	if err != nil {
-		status, ours := errors.AsType[*apierrors.StatusError](err)
-		if ctx.Err() != nil || ours && status.ErrStatus.Code != http.StatusBadRequest {
-			return nil, "create", err
-		}
-		var second error
-		if conn, second = socket(ctx, f.config, to); second != nil {
-			if _, ours := errors.AsType[*apierrors.StatusError](second); ours {
-				return nil, "get, create", second
-			}
-			return nil, "create", err
-		}
-	}
-	streams, err = spdy.NewClientConnectionWithPings(conn, pingPeriod)
-	return streams, "create", err
-}
-
-// socket opens a websocket in which SPDY is spoken. It lives on when ctx ends.
-func socket(ctx context.Context, config *rest.Config, to *url.URL) (net.Conn, error) {
-	through, holder, err := websocket.RoundTripperFor(config)
-	if err != nil {
-		return nil, err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := websocket.Negotiate(through, holder, req, wire.WebsocketsSPDYTunnelingPortForwardV1)
-	if failed, ok := errors.AsType[*httpstream.UpgradeFailureError](err); ok {
-		err = failed.Cause
-	}
-	if err != nil {
-		return nil, err
-	}
-	return portforward.NewTunnelingConnectionWithLogger(klog.FromContext(ctx), conn), nil
-}
-
-// upgrade asks for SPDY. The connection lives on when ctx ends.
+// upgrade asks for SPDY, by POST, which needs one permission: create. The same
+// through a websocket would need get too (and since Kubernetes 1.35 both).
+// The connection lives on when ctx ends.
 func (f *Finder) upgrade(ctx context.Context, to *url.URL) (net.Conn, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), nil)
 	if err != nil {
@@ -178,7 +139,10 @@ func (f *Finder) upgrade(ctx context.Context, to *url.URL) (net.Conn, error) {
 		status.Code = int32(resp.StatusCode)
 		return nil, &apierrors.StatusError{ErrStatus: status}
 	}
-	return nil, fmt.Errorf("in place of a port-forward it gives HTTP %d: %s", resp.StatusCode, clean(string(begin)))
+	return nil, &Error{
+		What: incident.OutcomeUnreachable, retry: true,
+		Words: fmt.Sprintf("in place of a port-forward the API server, or what stands before it, gives HTTP %d: %s (where SPDY cannot pass, kubernetes.reach has to be pod-ip or proxy)", resp.StatusCode, clean(string(begin))),
+	}
 }
 
 // upgraded is the connection beneath an upgraded request.

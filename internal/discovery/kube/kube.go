@@ -13,7 +13,7 @@
 //	profbot.io/scrape   "true" or "false"; it overrules what other tools' annotations say
 //	profbot.io/port     port of pprof: a number, or the name of a container's port
 //	profbot.io/path     path of the pprof index; default /debug/pprof
-//	profbot.io/scheme   http or https; default http
+//	profbot.io/scheme   http or https; default https where the configuration has tls for the service, else http
 //	profbot.io/service  the service that the alerts name, where Datadog's tags do not say it
 //	profbot.io/kinds    the profiles that may be pulled, such as "cpu, goroutine": of cpu, allocs,
 //	                    heap, goroutine, mutex and block; default all
@@ -23,9 +23,15 @@
 // or create on its portforward subresource. Owners are known by name rules,
 // so that nothing else has to be readable. Nothing of a pod is kept but what
 // makes a target.
+//
+// Labels and annotations prove nothing: who may create pods in a watched
+// namespace may write any service there. So what a pod may be given is the
+// configuration's to say, by the pod's namespace, which the cluster knows: see
+// [Settings].
 package kube
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -36,7 +42,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/labels"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
@@ -44,11 +49,19 @@ import (
 	"github.com/profbot/profbot/internal/incident"
 )
 
-// Settings are what the configuration says of a service's pods.
+// Settings are what the configuration says of a service's pods in one
+// namespace.
 type Settings struct {
-	Authorization string // header for the pods' pprof endpoints; "" sends none
-	TLS           string // what the collector knows certificates by; see [incident.Target.TLS]
-	Path          string // of the pprof index where the pod names none; "" means /debug/pprof
+	// Authorization is the header for the pods' pprof endpoints; "" sends none.
+	// It goes to a pod as the pod's URL says, without TLS in clear.
+	Authorization string
+	// TLS is what the collector knows certificates by; see [incident.Target.TLS].
+	// With it pods are asked by https alone.
+	TLS  string
+	Path string // of the pprof index where the pod names none; "" means /debug/pprof
+	// Refusal says why a pod of that namespace is none of the service's,
+	// whatever it says itself; "" when it may be one. It becomes a [Remark].
+	Refusal string
 }
 
 // Options configure a [Finder]. The zero value is for a profbot that runs in
@@ -66,8 +79,9 @@ type Options struct {
 	Port       int          // of pods that do not say theirs; 0 means 6060
 	Reach      incident.Via // how the targets are to be reached
 	ServiceTag string       // label that names the service of a pod without Datadog's; "" for none
-	// Settings are asked whenever targets are listed; nil means none.
-	Settings func(service, env string) Settings
+	// Settings are asked whenever targets are listed; nil means none. An empty
+	// env is any. They must be quick.
+	Settings func(service, env, namespace string) Settings
 	// TLS is how an https pod is talked to through a port-forward; nil, and a
 	// nil answer, mean the system's authorities and no certificate.
 	TLS func(incident.Target) (*tls.Config, error)
@@ -97,9 +111,7 @@ type Finder struct {
 // New checks the options and reads the credentials. It asks nothing of the
 // cluster yet.
 func New(opt Options) (*Finder, error) {
-	if opt.Port == 0 {
-		opt.Port = 6060
-	}
+	opt.Port = cmp.Or(opt.Port, 6060)
 	if opt.Port < 1 || opt.Port > 65535 {
 		return nil, fmt.Errorf("new kubernetes finder: %d is no port", opt.Port)
 	}
@@ -108,21 +120,21 @@ func New(opt Options) (*Finder, error) {
 	default:
 		return nil, fmt.Errorf("new kubernetes finder: %q is no way to reach pods", opt.Reach)
 	}
-	if _, err := labels.Parse(opt.Selector); err != nil {
-		return nil, fmt.Errorf("new kubernetes finder: selector %q: %w", opt.Selector, err)
+	if err := checkSelector(opt.Selector); err != nil {
+		return nil, fmt.Errorf("new kubernetes finder: %w", err)
+	}
+	config, err := restConfig(opt.Kubeconfig, opt.Context)
+	if err != nil {
+		return nil, fmt.Errorf("new kubernetes finder: %w", err)
 	}
 	if opt.SyncWait == 0 {
 		opt.SyncWait = 10 * time.Second
 	}
 	if opt.Settings == nil {
-		opt.Settings = func(string, string) Settings { return Settings{} }
+		opt.Settings = func(string, string, string) Settings { return Settings{} }
 	}
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
-	}
-	config, err := restConfig(opt.Kubeconfig, opt.Context)
-	if err != nil {
-		return nil, fmt.Errorf("new kubernetes finder: %w", err)
 	}
 	f := &Finder{
 		opt: opt, config: config,

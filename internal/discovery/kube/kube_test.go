@@ -108,8 +108,8 @@ func TestPods(t *testing.T) {
 			s.Put(pod("gift-api-0", "10.1.2.9", "gift-api", optedIn))
 			s.Put(pod("silent-0", "10.1.2.10", "silent", nil))
 
-			f := started(t, s, kube.Options{Settings: func(service, env string) kube.Settings {
-				if service == "live-api" && env == "prod" {
+			f := started(t, s, kube.Options{Settings: func(service, env, namespace string) kube.Settings {
+				if service == "live-api" && env == "prod" && namespace == "live" {
 					return kube.Settings{Authorization: "Bearer pod-secret", TLS: "live", Path: "/pprof/"}
 				}
 				return kube.Settings{}
@@ -121,11 +121,11 @@ func TestPods(t *testing.T) {
 			want := []incident.Target{
 				{
 					Service: "live-api", Env: "prod", Version: "1.2.3", Namespace: "live", Pod: "live-api-0", UID: string(p.UID), Node: "node-1",
-					URL: "http://10.1.2.3:6060/pprof", Authorization: "Bearer pod-secret", TLS: "live", Found: "annotation profbot.io/scrape",
+					URL: "https://10.1.2.3:6060/pprof", Authorization: "Bearer pod-secret", TLS: "live", Found: "annotation profbot.io/scrape",
 				},
 				{
 					Service: "live-api", Namespace: "live", Pod: "live-api-1", UID: string(v6.UID), Node: "node-1",
-					URL: "http://[fd00::1]:8080/debug", Found: "annotation profbot.io/scrape, not ready",
+					URL: "https://[fd00::1]:8080/debug", Authorization: "Bearer pod-secret", TLS: "live", Found: "annotation profbot.io/scrape, not ready",
 					Refuses: []incident.Kind{incident.KindAllocsAfter, incident.KindAllocsBefore, incident.KindBlock, incident.KindGoroutine, incident.KindHeap, incident.KindMutex},
 				},
 			}
@@ -512,8 +512,8 @@ func TestNew(t *testing.T) {
 	}{
 		"port":     {kube.Options{Port: 70000}, "70000 is no port"},
 		"reach":    {kube.Options{Reach: "carrier pigeon"}, "no way to reach pods"},
-		"selector": {kube.Options{Selector: "a in"}, "selector"},
-		"file":     {kube.Options{Kubeconfig: "testdata/none"}, "kubernetes.kubeconfig"},
+		"selector": {kube.Options{Selector: "a in"}, `kubernetes.selector: "a in" is no label selector: write`},
+		"file":     {kube.Options{Kubeconfig: "testdata/none"}, "kubernetes.kubeconfig: open testdata/none: no such file or directory: name"},
 		"context":  {kube.Options{Kubeconfig: s.Kubeconfig(), Context: "none"}, `"none" does not exist`},
 		"no pod":   {kube.Options{}, "kubernetes.kubeconfig has to name a file"},
 	} {

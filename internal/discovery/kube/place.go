@@ -25,7 +25,7 @@ func (r *reading) locate(p *corev1.Pod, s source, rules rules) bool {
 	if !ok {
 		return false
 	}
-	r.scheme, r.port, r.path = cmp.Or(scheme, hinted, "http"), port, at
+	r.scheme, r.port, r.path = cmp.Or(scheme, hinted), port, at
 	return true
 }
 

@@ -202,7 +202,7 @@ func TestHost(t *testing.T) {
 	s := kubetest.New(t, kubetest.Options{})
 	x := listen(t, "127.9.0.2", false)
 	s.Put(x.pod("live-0"))
-	f := started(t, s, kube.Options{Reach: incident.ViaPortForward, Settings: func(string, string) kube.Settings { return kube.Settings{Authorization: "Bearer of-the-pod"} }})
+	f := started(t, s, kube.Options{Reach: incident.ViaPortForward, Settings: func(string, string, string) kube.Settings { return kube.Settings{Authorization: "Bearer of-the-pod"} }})
 	tt := only(t, f)
 	through, err := f.PortForward(tt)
 	if err != nil {
@@ -423,34 +423,27 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
-// TestWithoutSPDY: where something between lets no SPDY pass, a websocket does
-// the same, if it may.
+// TestWithoutSPDY: where something between lets no SPDY pass, it is named, and
+// nothing else is tried, for which deploy has no permission.
 func TestWithoutSPDY(t *testing.T) {
-	component := "../../../deploy/kubernetes/components/port-forward/rbac.yaml"
-	base := "../../../deploy/kubernetes/base/rbac.yaml"
-	for _, permitted := range []bool{true, false} {
-		opt := kubetest.Options{NoSPDY: true, Rules: kubetest.Rules(t, base, component)}
-		if permitted {
-			opt.Rules[1].Verbs = append(opt.Rules[1].Verbs, "get")
-		}
-		s := kubetest.New(t, opt)
-		x := listen(t, "127.9.0.5", false)
-		s.Put(x.pod("live-0"))
-		f := started(t, s, kube.Options{Reach: incident.ViaPortForward})
-		tt := only(t, f)
-		through, err := f.PortForward(tt)
-		if err != nil {
-			t.Fatal(err)
-		}
-		status, _, err := ask(t, through, tt.URL+"/goroutine")
-		if permitted {
-			if err != nil || status != 200 {
-				t.Errorf("%d, %v", status, err)
-			}
-		} else if err == nil || !strings.Contains(err.Error(), "resources: [pods/portforward], verbs: [get, create]") {
-			t.Errorf("%d, %v", status, err)
-		}
-		until(t, "ways closed", func() bool { return s.Forwards() == 0 })
+	s := kubetest.New(t, kubetest.Options{NoSPDY: true, Rules: kubetest.Rules(t, baseRules, forwardRules)})
+	s.Put(pod("live-0", "10.0.0.1", "live-api", optedIn))
+	f := started(t, s, kube.Options{Reach: incident.ViaPortForward})
+	tt := only(t, f)
+	through, err := f.PortForward(tt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = ask(t, through, tt.URL+"/goroutine")
+	fail, ok := errors.AsType[*kube.Error](err)
+	if !ok || fail.What != incident.OutcomeUnreachable || !fail.Retryable() || !strings.Contains(fail.Words, "gives HTTP 502: this proxy speaks no SPDY (where SPDY cannot pass, kubernetes.reach has to be pod-ip or proxy)") {
+		t.Errorf("%v", err)
+	}
+	if refused := s.Refused(); len(refused) > 0 {
+		t.Errorf("asked without permission: %v", refused)
+	}
+	if n := s.Count("create", "pods/portforward"); n != 1 {
+		t.Errorf("asked %d times", n)
 	}
 }
 

@@ -24,7 +24,7 @@ type reading struct {
 	service, env, version string
 
 	found   string // how it is a target, in a few words; "" when it is none
-	scheme  string
+	scheme  string // "" when it says none
 	port    int
 	path    string // without trailing slash; "" when it says none
 	refuses []incident.Kind

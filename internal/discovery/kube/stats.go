@@ -6,7 +6,7 @@ import "time"
 func (f *Finder) Counts() map[string]int {
 	n := map[string]int{}
 	for _, r := range f.pods.of("") {
-		if r.target() {
+		if r.target() && f.settings(r, "").Refusal == "" {
 			n[r.service]++
 		}
 	}

@@ -15,11 +15,9 @@ import (
 	"sync"
 	"time"
 
-	gws "github.com/gorilla/websocket"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	wire "k8s.io/apimachinery/pkg/util/portforward"
-	"k8s.io/client-go/tools/portforward"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
 )
@@ -58,7 +56,8 @@ func (s *Server) proxy(w http.ResponseWriter, r *http.Request, q request) {
 	}).ServeHTTP(w, r)
 }
 
-// portforward is pods/portforward: SPDY, or SPDY in a websocket.
+// portforward is pods/portforward by SPDY, and so by POST: a websocket, which
+// the real one also has, is nothing that profbot may need.
 func (s *Server) portforward(w http.ResponseWriter, r *http.Request, q request) {
 	pod, err := s.get(q.namespace, q.name)
 	if err != nil {
@@ -66,23 +65,11 @@ func (s *Server) portforward(w http.ResponseWriter, r *http.Request, q request) 
 		return
 	}
 	f := &forwarder{ctx: r.Context(), pod: pod}
-	if gws.IsWebSocketUpgrade(r) {
-		socket, err := (&gws.Upgrader{Subprotocols: []string{wire.WebsocketsSPDYTunnelingPortForwardV1}}).Upgrade(w, r, nil)
-		if err != nil {
-			return // it has answered
-		}
-		conn, err := spdy.NewServerConnection(portforward.NewTunnelingConnection("server", socket), f.stream)
-		if err != nil {
-			return
-		}
-		s.until(conn)
-		return
-	}
 	if s.opt.NoSPDY {
 		http.Error(w, "this proxy speaks no SPDY", http.StatusBadGateway)
 		return
 	}
-	if !strings.EqualFold(r.Header.Get("Upgrade"), spdy.HeaderSpdy31) {
+	if r.Method != http.MethodPost || !strings.EqualFold(r.Header.Get("Upgrade"), spdy.HeaderSpdy31) {
 		s.fail(w, r, apierrors.NewBadRequest("Upgrade request required"))
 		return
 	}

@@ -91,28 +91,22 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, apierrors.NewNotFound(schema.GroupResource{}, ""))
 		return
 	}
-	needs := []string{q.verb}
-	if q.subresource == "portforward" && q.verb == "get" {
-		needs = append(needs, "create") // since 1.35 a websocket needs it too
+	use := Use{q.verb, q.resource()}
+	allowed := s.allowed(q, use)
+	s.mu.Lock()
+	if allowed {
+		s.uses[use]++
+	} else {
+		s.refused[use]++
 	}
-	for _, verb := range needs {
-		use := Use{verb, q.resource()}
-		allowed := s.allowed(q, use)
-		s.mu.Lock()
-		if allowed {
-			s.uses[use]++
-		} else {
-			s.refused[use]++
+	s.mu.Unlock()
+	if !allowed {
+		scope := " at the cluster scope"
+		if q.namespace != "" {
+			scope = fmt.Sprintf(" in the namespace %q", q.namespace)
 		}
-		s.mu.Unlock()
-		if !allowed {
-			scope := " at the cluster scope"
-			if q.namespace != "" {
-				scope = fmt.Sprintf(" in the namespace %q", q.namespace)
-			}
-			s.fail(w, r, apierrors.NewForbidden(pods, q.name, fmt.Errorf(`%s "system:serviceaccount:profbot:profbot" cannot %s resource %q in API group ""%s`, "User", verb, use.Resource, scope)))
-			return
-		}
+		s.fail(w, r, apierrors.NewForbidden(pods, q.name, fmt.Errorf(`%s "system:serviceaccount:profbot:profbot" cannot %s resource %q in API group ""%s`, "User", q.verb, use.Resource, scope)))
+		return
 	}
 	switch {
 	case q.subresource == "proxy":
