@@ -126,8 +126,8 @@ type Capture struct {
 	Pods         int           `yaml:"pods" doc:"Hot pods to profile in one incident, 1 to 20."`
 	Control      bool          `yaml:"control" doc:"Also profile one cool pod to compare with."`
 	CoolDown     time.Duration `yaml:"cool_down" doc:"A monitor that fires again within this time after its last capture starts no new one."`
-	Simultaneous int           `yaml:"simultaneous" doc:"Profiles pulled at once, over all incidents, 1 to 64."`
-	PerService   int           `yaml:"per_service" doc:"CPU profiles of one service at once, 1 to 64."`
+	Simultaneous int           `yaml:"simultaneous" doc:"CPU profiles pulled at once, over all incidents, and profiles of other kinds beside them, 1 to 64."`
+	PerService   int           `yaml:"per_service" doc:"Of these, CPU profiles of one service at once, and profiles of other kinds beside them, 1 to 64."`
 	PerNode      int           `yaml:"per_node" doc:"CPU profiles on one node at once, 1 to 64."`
 	Jitter       time.Duration `yaml:"jitter" doc:"CPU profiles start up to this much later than they could, so that the pods of a storm do not start as one."`
 	Failures     int           `yaml:"failures" doc:"A service is left alone for a while after so many pulls in a row have failed, 1 to 1000."`
