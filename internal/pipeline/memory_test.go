@@ -63,7 +63,7 @@ func TestMemoryAlert(t *testing.T) {
 func TestMemoryWithoutCPU(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, map[string]float64{"pod-0": 0.9}, onePod)
-		w.cluster.fails["pod-0 cpu"] = []error{refusal{incident.OutcomeDenied, "HTTP 403", false}}
+		w.cluster.fails["pod-0 cpu"] = []error{refusal{incident.OutcomeDenied, "HTTP 403", false, 0}}
 		w.start()
 		rec, err := w.p.Accept(t.Context(), memoryAlert())
 		if err != nil {
@@ -88,7 +88,7 @@ func TestMemoryOfABusyPod(t *testing.T) {
 		asked map[string]int
 	}{
 		{busy, map[string]int{"pod-0": 1}},
-		{refusal{incident.OutcomeGone, "gone", false}, map[string]int{"pod-0": 1, "pod-2": 1}},
+		{refusal{incident.OutcomeGone, "gone", false, 0}, map[string]int{"pod-0": 1, "pod-2": 1}},
 	} {
 		t.Run(string(tc.fail.what), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
