@@ -66,7 +66,7 @@ type Datadog struct {
 	Site   string `yaml:"site" doc:"Datadog site."`
 	APIKey Secret `yaml:"api_key" doc:"API key. Without keys pods are chosen by the alert or by name, not by load."`
 	AppKey Secret `yaml:"app_key" doc:"Application key with the scopes timeseries_query, monitors_read and events_read."`
-	Metric string `yaml:"metric" doc:"CPU metric with the tags service, env and pod_name."`
+	Metric string `yaml:"metric" doc:"CPU metric with the tags service, env and pod_name, and kube_namespace where namespaces have pods of one name."`
 	// Requests has no default: trace metrics carry pod_name only where that
 	// tag was made one of theirs.
 	Requests string `yaml:"requests" doc:"Counter of requests with the same tags, such as trace.http.request.hits; with it a fix is measured in requests per CPU-second. Empty: not asked for."`

@@ -131,7 +131,7 @@ func TestSilenceDuringPulls(t *testing.T) {
 	for _, tc := range []struct {
 		silence time.Duration
 		want    incident.Status
-	}{{20 * time.Second, incident.StatusDone}, {time.Hour, incident.StatusFailed}} {
+	}{{10 * time.Second, incident.StatusDone}, {time.Hour, incident.StatusFailed}} {
 		t.Run(fmt.Sprint(tc.silence), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				w := newWorld(t, map[string]float64{"pod-0": 0.9, "pod-1": 0.1}, onePod)

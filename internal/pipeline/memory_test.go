@@ -122,6 +122,7 @@ func TestSpikePassed(t *testing.T) {
 		{"calm by now", 40, "", "", " cores while it was profiled, 40.00 cores when it was chosen: the spike had already passed"},
 		{"as it was", 1, "", "", ""},
 		{"by the alert's value", 0, "container.cpu.usage 40.5 cores > 1.5", "pod-0", "40.50 cores by the alert: the spike had already passed"},
+		{"by the alert's value, and calm when it was chosen", 1, "container.cpu.usage 40.5 cores > 1.5", "pod-0", "40.50 cores by the alert: the spike had already passed"},
 		{"the alert's value is of no pod", 0, "container.cpu.usage 40.5 cores > 1.5", "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
