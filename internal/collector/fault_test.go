@@ -158,6 +158,11 @@ var rules = []fault{
 		t.Refuses, t.Found = []incident.Kind{incident.KindAllocsBefore}, "annotation profiles.grafana.com/memory.scrape"
 	}, want: refused, requests: -1, words: "the pod's owner has switched off allocs profiles (annotation profiles.grafana.com/memory.scrape)"},
 	{name: "a way that is not set up", at: func(t *incident.Target) { t.Via = incident.ViaProxy }, want: away, requests: -1, words: "it is reached by proxy, which is not set up"},
+	{name: "a way on which the cluster says no", at: func(t *incident.Target) { t.Via = incident.ViaProxy }, opt: func(o *Options) {
+		o.Via = map[incident.Via]func(incident.Target) (http.RoundTripper, error){incident.ViaProxy: func(incident.Target) (http.RoundTripper, error) {
+			return roundTripper(func(*http.Request) (*http.Response, error) { return nil, movedError{} }), nil
+		}}
+	}, want: moved, requests: -1, words: "10.0.0.1 belongs to gift-api-7 by now"},
 	{name: "a way that does not open", at: func(t *incident.Target) { t.Via = incident.ViaPortForward }, opt: func(o *Options) {
 		o.Via = map[incident.Via]func(incident.Target) (http.RoundTripper, error){incident.ViaPortForward: func(incident.Target) (http.RoundTripper, error) {
 			return nil, errors.New("pods/portforward is forbidden")
