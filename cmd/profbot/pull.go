@@ -111,7 +111,7 @@ func pull(ctx context.Context, col *collector.Collector, say *sayer, t incident.
 
 func unreachable(err error) bool {
 	e, ok := errors.AsType[*collector.Error](err)
-	return ok && e.What == incident.OutcomeUnreachable
+	return ok && (e.What == incident.OutcomeUnreachable || e.What == incident.OutcomeDiscovery)
 }
 
 // sayer writes whole lines for people who wait. It is safe for concurrent use.

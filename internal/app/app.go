@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/profbot/profbot/internal/analysis"
+	"github.com/profbot/profbot/internal/collector"
 	"github.com/profbot/profbot/internal/config"
 	"github.com/profbot/profbot/internal/datadog"
 	"github.com/profbot/profbot/internal/incident"
@@ -94,7 +95,10 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	if base == "" && loopback(a.inside.Addr()) {
 		base = "http://" + a.inside.Addr().String() // right for the person at this machine
 	}
-	if a.fleet, err = NewFleet(cfg, log, nil); err != nil {
+	a.fleet, err = NewFleet(cfg, log, func(o *collector.Options) {
+		o.Observe = func(p collector.Observation) { a.metrics.Pulled(p.Kind, p.Outcome, p.Waited, p.Took) }
+	})
+	if err != nil {
 		return nil, err
 	}
 	a.metrics = metrics.New(sources(st, a.fleet, targets(cfg)))

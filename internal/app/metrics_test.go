@@ -72,6 +72,8 @@ func TestMetricsMove(t *testing.T) {
 		`profbot_captures_total{kind="cpu",outcome="stored"}`:                                        2,
 		`profbot_captures_total{kind="goroutine",outcome="stored"}`:                                  2,
 		`profbot_cpu_profiling_seconds_total{service="live-api"}`:                                    2,
+		`profbot_pull_wait_seconds_count{profile="cpu"}`:                                             2,
+		`profbot_pull_duration_seconds_count{outcome="stored",profile="allocs"}`:                     4,
 		`profbot_outbound_requests_total{code="200",operation="chat.postMessage",peer="slack"}`:      2,
 		`profbot_outbound_requests_total{code="200",operation="upload",peer="slack"}`:                1,
 		`profbot_outbound_request_duration_seconds_count{operation="chat.postMessage",peer="slack"}`: 2,

@@ -1,8 +1,10 @@
 package collector
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,6 +102,65 @@ func TestTrouble(t *testing.T) {
 			t.Errorf("%s: trouble is %v", f.name, e.trouble())
 		}
 	}
+}
+
+// TestClusterIsNotTheService: however often the cluster is silent, whether it
+// is asked who a pod is or is the way to it, the service is not left alone.
+func TestClusterIsNotTheService(t *testing.T) {
+	silent := true
+	opt := Options{
+		Failures: 2,
+		Confirm: func(context.Context, incident.Target) error {
+			if silent {
+				return errors.New("the API server does not answer")
+			}
+			return nil
+		},
+		Via: map[incident.Via]func(incident.Target) (http.RoundTripper, error){incident.ViaProxy: func(incident.Target) (http.RoundTripper, error) {
+			return roundTripper(func(*http.Request) (*http.Response, error) { return nil, awayError{} }), nil
+		}},
+	}
+	bubble(t, opt, func(t *testing.T, c *Collector, target *pproftest.Server, _ *atomic.Int32) {
+		pull := func(via incident.Via) incident.Outcome {
+			tgt := pod
+			tgt.Via = via
+			_, err := c.Pull(t.Context(), tgt, incident.KindHeap, 0)
+			e, _ := errors.AsType[*Error](err)
+			if e == nil {
+				return incident.OutcomeStored
+			}
+			return e.What
+		}
+		for range 5 {
+			if got := pull(incident.ViaDirect); got != incident.OutcomeDiscovery {
+				t.Errorf("nobody confirms: %q", got)
+			}
+		}
+		silent = false
+		for range 5 {
+			if got := pull(incident.ViaProxy); got != incident.OutcomeUnreachable {
+				t.Errorf("no way: %q", got)
+			}
+		}
+		if n := len(c.State().Services); n != 0 || len(target.Requests()) != 0 {
+			t.Errorf("%d services have failed; requests %q", n, target.Requests())
+		}
+		target.SetMode(pproftest.Reset)
+		for range 2 {
+			pull(incident.ViaDirect)
+		}
+		if got := pull(incident.ViaDirect); got != incident.OutcomeResting {
+			t.Errorf("the pod closes every connection: %q", got)
+		}
+	})
+}
+
+// awayError is a way's on which the cluster does not answer.
+type awayError struct{}
+
+func (awayError) Error() string { return "away" }
+func (awayError) Outcome() (incident.Outcome, string) {
+	return incident.OutcomeUnreachable, "the API server does not answer: connection refused"
 }
 
 // TestState: what a status page is told while pulls run, wait and rest.

@@ -41,7 +41,7 @@ type Options struct {
 	// Simultaneous is how many CPU profiles run at once, and how many pulls of
 	// other kinds beside them; 0 means 4.
 	Simultaneous int
-	PerService   int // of these, for one service and env; 0 means no bound
+	PerService   int // of each of the two, for one service and env; 0 means no bound
 	PerNode      int // CPU profiles at once on one node; 0 means no bound
 	// Jitter is how much later than it could a CPU profile starts at most, so
 	// that the pods of a storm do not start as one; 0 means not at all.

@@ -51,14 +51,17 @@ func canceled(ctx context.Context, s secrets) *Error {
 	return &Error{What: incident.OutcomeCanceled, Words: s.quote(context.Cause(ctx).Error()), neutral: true}
 }
 
+// outcome is an error of the caller's own functions that says what it is.
+type outcome interface {
+	error
+	Outcome() (incident.Outcome, string)
+}
+
 // said is what an error of the caller's own functions says about itself, or e
 // when it says nothing. Either way it is not the service's.
 func (q *pull) said(err error, e *Error) *Error {
-	var outcome interface {
-		Outcome() (incident.Outcome, string)
-	}
-	if errors.As(err, &outcome) {
-		what, words := outcome.Outcome()
+	if o, ok := errors.AsType[outcome](err); ok {
+		what, words := o.Outcome()
 		e = &Error{What: what, Words: q.secrets.quote(words)}
 		var again interface{ Retryable() bool }
 		if errors.As(err, &again) {

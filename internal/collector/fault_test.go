@@ -152,12 +152,17 @@ func shakeHands(c net.Conn) {
 // rules are faults that are noticed here.
 var rules = []fault{
 	{name: "the pod moved", opt: confirming(func(context.Context) error { return movedError{} }), want: moved, requests: -1, words: "10.0.0.1 belongs to gift-api-7 by now"},
-	{name: "the pod's identity cannot be asked for", opt: confirming(func(context.Context) error { return errors.New("the API server says 500 to " + basic) }), want: away, retry: true, requests: -1, words: "whether it is still the chosen pod is not known: the API server says 500 to [...]"},
-	{name: "the pod's identity is not told", opt: confirming(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }), want: away, retry: true, took: 5 * time.Second, requests: -1, words: "whether it is still the chosen pod is not known: no answer within 5s"},
+	{name: "the pod's identity cannot be asked for", opt: confirming(func(context.Context) error { return errors.New("the API server says 500 to " + basic) }), want: incident.OutcomeDiscovery, retry: true, requests: -1, words: "not asked, since whether it is still the chosen pod is not known: the API server says 500 to [...]"},
+	{name: "the pod's identity is not told", opt: confirming(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }), want: incident.OutcomeDiscovery, retry: true, took: 5 * time.Second, requests: -1, words: "not asked, since whether it is still the chosen pod is not known: no answer within 5s"},
 	{name: "a kind that is switched off", kind: incident.KindAllocsAfter, at: func(t *incident.Target) {
 		t.Refuses, t.Found = []incident.Kind{incident.KindAllocsBefore}, "annotation profiles.grafana.com/memory.scrape"
 	}, want: refused, requests: -1, words: "the pod's owner has switched off allocs profiles (annotation profiles.grafana.com/memory.scrape)"},
 	{name: "a way that is not set up", at: func(t *incident.Target) { t.Via = incident.ViaProxy }, want: away, requests: -1, words: "it is reached by proxy, which is not set up"},
+	{name: "a way on which the cluster says no", at: func(t *incident.Target) { t.Via = incident.ViaProxy }, opt: func(o *Options) {
+		o.Via = map[incident.Via]func(incident.Target) (http.RoundTripper, error){incident.ViaProxy: func(incident.Target) (http.RoundTripper, error) {
+			return roundTripper(func(*http.Request) (*http.Response, error) { return nil, movedError{} }), nil
+		}}
+	}, want: moved, requests: -1, words: "10.0.0.1 belongs to gift-api-7 by now"},
 	{name: "a way that does not open", at: func(t *incident.Target) { t.Via = incident.ViaPortForward }, opt: func(o *Options) {
 		o.Via = map[incident.Via]func(incident.Target) (http.RoundTripper, error){incident.ViaPortForward: func(incident.Target) (http.RoundTripper, error) {
 			return nil, errors.New("pods/portforward is forbidden")

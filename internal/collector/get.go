@@ -148,6 +148,9 @@ func (q *pull) noAnswer(outer, ctx context.Context, err error) error {
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err
 	}
+	if _, ok := errors.AsType[outcome](err); ok && q.target.Via != incident.ViaDirect {
+		return q.said(err, nil) // the way knows what is in it
+	}
 	words := q.secrets.quote(netHTTP.Replace(err.Error()))
 	e := &Error{What: incident.OutcomeUnreachable, Words: words}
 	if r, ok := errors.AsType[*refusal](err); ok {

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -261,6 +262,68 @@ func TestNewRefuses(t *testing.T) {
 	} {
 		if _, err := New(opt); err == nil {
 			t.Errorf("%+v is taken", opt)
+		}
+	}
+}
+
+// roundTripper is a way that is one function.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestViaEndsWhileDialling: a pull that ends while its way is being opened ends
+// at once, and with it the dialling: nothing outlives it (the bubble would say
+// so), and its place is free.
+func TestViaEndsWhileDialling(t *testing.T) {
+	hang := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	for name, way := range map[string]func() http.RoundTripper{
+		"asks the API server": func() http.RoundTripper {
+			return roundTripper(func(r *http.Request) (*http.Response, error) {
+				_, err := hang(r.Context(), "", "")
+				return nil, err
+			})
+		},
+		"dials by its request": func() http.RoundTripper {
+			return roundTripper(func(r *http.Request) (*http.Response, error) {
+				return (&http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+					return hang(r.Context(), network, address)
+				}}).RoundTrip(r)
+			})
+		},
+		"dials as a transport does": func() http.RoundTripper { return &http.Transport{DialContext: hang} },
+	} {
+		for end, want := range map[string]incident.Outcome{"canceled": incident.OutcomeCanceled, "late": incident.OutcomeTimeout} {
+			t.Run(name+", "+end, func(t *testing.T) {
+				opt := Options{Via: map[incident.Via]func(incident.Target) (http.RoundTripper, error){
+					incident.ViaPortForward: func(incident.Target) (http.RoundTripper, error) { return way(), nil },
+				}}
+				played(t, opt, func(t *testing.T, c *Collector) {
+					ctx, cancel := context.WithCancelCause(t.Context())
+					defer cancel(nil)
+					after := 45 * time.Second // the window and the slack
+					if end == "canceled" {
+						after = 7 * time.Second
+						time.AfterFunc(after, func() { cancel(errors.New("profbot is stopping")) })
+					}
+					mine := pod
+					mine.Via = incident.ViaPortForward
+					began := time.Now()
+					p, err := c.Pull(ctx, mine, incident.KindCPU, 30*time.Second)
+					if e, ok := errors.AsType[*Error](err); !ok || e.What != want || p.Asked != 0 {
+						t.Errorf("%v, asked %s", err, p.Asked)
+					}
+					if took := time.Since(began); took != after {
+						t.Errorf("ended after %s, want %s", took, after)
+					}
+					synctest.Wait()
+					if c.Running() != 0 {
+						t.Error("its place is taken")
+					}
+				})
+			})
 		}
 	}
 }

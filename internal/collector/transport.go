@@ -118,5 +118,5 @@ func (q *pull) confirm(outer context.Context) error {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	}
-	return q.said(err, &Error{What: incident.OutcomeUnreachable, Words: "whether it is still the chosen pod is not known: " + q.secrets.quote(err.Error()), retry: true})
+	return q.said(err, &Error{What: incident.OutcomeDiscovery, Words: "not asked, since whether it is still the chosen pod is not known: " + q.secrets.quote(err.Error()), retry: true})
 }

@@ -66,7 +66,7 @@ type Datadog struct {
 	Site   string `yaml:"site" doc:"Datadog site."`
 	APIKey Secret `yaml:"api_key" doc:"API key. Without keys pods are chosen by the alert or by name, not by load."`
 	AppKey Secret `yaml:"app_key" doc:"Application key with the scopes timeseries_query, monitors_read and events_read."`
-	Metric string `yaml:"metric" doc:"CPU metric with the tags service, env and pod_name."`
+	Metric string `yaml:"metric" doc:"CPU metric with the tags service, env and pod_name, and kube_namespace where namespaces have pods of one name."`
 	// Requests has no default: trace metrics carry pod_name only where that
 	// tag was made one of theirs.
 	Requests string `yaml:"requests" doc:"Counter of requests with the same tags, such as trace.http.request.hits; with it a fix is measured in requests per CPU-second. Empty: not asked for."`
@@ -127,8 +127,8 @@ type Capture struct {
 	Pods         int           `yaml:"pods" doc:"Hot pods to profile in one incident, 1 to 20."`
 	Control      bool          `yaml:"control" doc:"Also profile one cool pod to compare with."`
 	CoolDown     time.Duration `yaml:"cool_down" doc:"A monitor that fires again within this time after its last capture starts no new one."`
-	Simultaneous int           `yaml:"simultaneous" doc:"Profiles pulled at once, over all incidents, 1 to 64."`
-	PerService   int           `yaml:"per_service" doc:"CPU profiles of one service at once, 1 to 64."`
+	Simultaneous int           `yaml:"simultaneous" doc:"CPU profiles pulled at once, over all incidents, and profiles of other kinds beside them, 1 to 64."`
+	PerService   int           `yaml:"per_service" doc:"Of these, CPU profiles of one service at once, and profiles of other kinds beside them, 1 to 64."`
 	PerNode      int           `yaml:"per_node" doc:"CPU profiles on one node at once, 1 to 64."`
 	Jitter       time.Duration `yaml:"jitter" doc:"CPU profiles start up to this much later than they could, so that the pods of a storm do not start as one."`
 	Failures     int           `yaml:"failures" doc:"A service is left alone for a while after so many pulls in a row have failed, 1 to 1000."`

@@ -29,8 +29,12 @@ func (c *Client) Query(service, env string) (string, error) {
 
 func (c *Client) query(metric, service, env string) (string, error) {
 	scope, err := scope(service, env)
-	return fmt.Sprintf("avg:%s{%s} by {pod_name}", metric, scope), err
+	return fmt.Sprintf("avg:%s{%s} by {%s}", metric, scope, byPod), err
 }
+
+// byPod tells pods of one name apart by their namespace. A metric without it
+// has N/A there.
+const byPod = "kube_namespace,pod_name"
 
 // PodLoad returns the mean CPU or memory of each pod of a service over the
 // last window (0 means Options.Window), hottest first, with the rate of its
@@ -67,7 +71,7 @@ func (c *Client) PodLoad(ctx context.Context, service, env string, of incident.M
 		if err != nil {
 			return nil, fmt.Errorf("ask Datadog for %s: %w", metric, err)
 		}
-		load, value := incident.PodLoad{Pod: s.name}, s.mean()*factor
+		load, value := incident.PodLoad{Pod: s.name, Namespace: s.namespace}, s.mean()*factor
 		if math.IsInf(value, 0) || math.IsNaN(value) {
 			continue
 		}
@@ -85,7 +89,7 @@ func (c *Client) PodLoad(ctx context.Context, service, env string, of incident.M
 		}
 	}
 	slices.SortFunc(out, func(a, b incident.PodLoad) int {
-		return cmp.Or(cmp.Compare(b.Cores, a.Cores), cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Pod, b.Pod))
+		return cmp.Or(cmp.Compare(b.Cores, a.Cores), cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Namespace, b.Namespace))
 	})
 	return out, nil
 }
@@ -96,26 +100,35 @@ func (c *Client) requests(ctx context.Context, service, env string, window time.
 	if err != nil {
 		return err
 	}
-	all, err := c.series(ctx, c.opt.Requests, fmt.Sprintf("sum:%s{%s} by {pod_name}.as_rate()", c.opt.Requests, scope), "pod_name", window)
+	all, err := c.series(ctx, c.opt.Requests, fmt.Sprintf("sum:%s{%s} by {%s}.as_rate()", c.opt.Requests, scope, byPod), "pod_name", window)
 	if err != nil {
 		return err
 	}
-	rates := make(map[string]float64, len(all))
+	rates := make(map[incident.PodID]float64, len(all))
 	for _, s := range all {
-		rates[s.name] = s.mean()
+		rates[incident.PodID{Namespace: s.namespace, Pod: s.name}] = s.mean()
 	}
-	for i := range loads {
-		loads[i].Requests = rates[loads[i].Pod]
+	pods := map[string]int{} // by name
+	for _, l := range loads {
+		pods[l.Pod]++
+	}
+	for i, l := range loads {
+		rate, ok := rates[incident.PodID{Namespace: l.Namespace, Pod: l.Pod}]
+		if !ok && pods[l.Pod] == 1 { // traces often lack the namespace
+			rate = rates[incident.PodID{Pod: l.Pod}]
+		}
+		loads[i].Requests = rate
 	}
 	return nil
 }
 
 // series is one line of an answer: the values of one pod or endpoint.
 type series struct {
-	name   string
-	sum    float64
-	values int                  // how many points have a value, 1 or more
-	unit   *v1.MetricsQueryUnit // nil when the metric has none
+	name      string
+	namespace string // of a pod; "" when the metric does not tell
+	sum       float64
+	values    int                  // how many points have a value, 1 or more
+	unit      *v1.MetricsQueryUnit // nil when the metric has none
 }
 
 func (s series) mean() float64 { return s.sum / float64(s.values) }
@@ -150,7 +163,7 @@ func (c *Client) series(ctx context.Context, metric, query, tag string, window t
 func seriesOf(all []v1.MetricsQueryMetadata, tag string) []series {
 	out := make([]series, 0, len(all))
 	for _, m := range all {
-		s := series{name: tagOf(m, tag)}
+		s := series{name: tagOf(m, tag), namespace: tagOf(m, "kube_namespace")}
 		for _, p := range m.GetPointlist() {
 			// The last bucket is often not filled yet, and has no value.
 			if len(p) > 1 && p[1] != nil {
@@ -161,21 +174,21 @@ func seriesOf(all []v1.MetricsQueryMetadata, tag string) []series {
 		if units := m.GetUnit(); len(units) > 0 && units[0].GetName() != "" {
 			s.unit = &units[0]
 		}
-		// N/A is Datadog's name for what lacks the tag.
-		if s.name != "" && s.name != "N/A" && s.values > 0 && !math.IsInf(s.sum, 0) {
+		if s.name != "" && s.values > 0 && !math.IsInf(s.sum, 0) {
 			out = append(out, s)
 		}
 	}
 	slices.SortFunc(out, func(a, b series) int {
-		return cmp.Or(cmp.Compare(b.mean(), a.mean()), cmp.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(b.mean(), a.mean()), cmp.Compare(a.name, b.name), cmp.Compare(a.namespace, b.namespace))
 	})
 	return out
 }
 
-// tagOf is the value of a series's tag; "" when it has none.
+// tagOf is the value of a series's tag; "" when it has none, which Datadog
+// calls N/A.
 func tagOf(s v1.MetricsQueryMetadata, key string) string {
 	for _, tag := range append(slices.Clone(s.GetTagSet()), strings.Split(s.GetScope(), ",")...) {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(tag), key+":"); ok {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(tag), key+":"); ok && v != "N/A" {
 			return v
 		}
 	}

@@ -40,7 +40,7 @@ func TestMemory(t *testing.T) {
 			t.Errorf("unit %q: error %v", unit, err)
 		}
 	}
-	if q := s.Queries()[0]; q != "avg:container.memory.usage{service:live-api,env:prod} by {pod_name}" {
+	if q := s.Queries()[0]; q != "avg:container.memory.usage{service:live-api,env:prod} by {kube_namespace,pod_name}" {
 		t.Errorf("query %q", q)
 	}
 	if _, err := c.PodLoad(t.Context(), "live-api", "", "disk", 0); err == nil || err.Error() != "no metric is known for disk" {

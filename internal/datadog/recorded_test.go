@@ -147,7 +147,7 @@ func TestRecorded(t *testing.T) {
 		{"loads of pods", []string{"query_by_pod"}, func(ctx context.Context, c *datadog.Client) string {
 			got, err := c.PodLoad(ctx, "live-api", "prod", incident.MeasureCPU, 0)
 			return say(got, err)
-		}, "[{live-api-1 1.5 0 0} {live-api-0 0.5 0 0}] <nil>"},
+		}, "[{live-api-1  1.5 0 0} {live-api-0  0.5 0 0}] <nil>"},
 		{"a monitor", []string{"monitor"}, func(ctx context.Context, c *datadog.Client) string {
 			m, err := c.Monitor(ctx, "48359620")
 			return say(m.ID, m.Name, m.Type, m.URL, *m.Critical, *m.Warning, err)

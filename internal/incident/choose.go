@@ -10,6 +10,7 @@ import (
 // Pick is one chosen pod.
 type Pick struct {
 	Target Target
+	Pod    string // what it is called in the incident; see [NameOf]
 	Role   Role
 	Why    string // a few plain words
 	Load   PodLoad
@@ -18,8 +19,11 @@ type Pick struct {
 // Ask is what [Choose] is told beside the pods themselves.
 type Ask struct {
 	AlertPod string // the pod the alert names; "" for none
-	Hot      int    // how many hot pods to take; below 1 means 1
-	Control  bool   // also take one cool pod to compare with
+	// Namespace is the one the alert names: only pods there are chosen, if
+	// there are any; see [Within]. "" for none.
+	Namespace string
+	Hot       int  // how many hot pods to take; below 1 means 1
+	Control   bool // also take one cool pod to compare with
 	// Measure is what makes a pod hot; "" means [MeasureCPU].
 	Measure Measure
 	// Metric names the loads in the explanation; "" means the measure's name.
@@ -32,29 +36,35 @@ type Ask struct {
 // by load, else the first by name; with a control, the coolest of the others.
 // The sentence says which and why, for the thread. Loads of pods that are not
 // in pods are ignored: only known pods are ever dialled. Of pods with the same
-// name, which an alert without an env may meet, the first counts: captures are
-// kept by pod.
+// name and namespace, which an alert without an env may meet, the first counts.
 func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 	if len(pods) == 0 {
 		return nil, ""
 	}
 	metric := cmp.Or(ask.Metric, ask.Measure.name())
-	byPod := make(map[string]PodLoad, len(loads))
-	for _, l := range loads {
-		byPod[l.Pod] = l
-	}
 	var notes []string
 	var order []Target
-	for _, t := range pods {
-		if slices.ContainsFunc(order, func(o Target) bool { return o.Pod == t.Pod }) {
-			notes = append(notes, fmt.Sprintf("pod %q is known in several envs and the alert names none, so the first was taken", t.Pod))
+	in, says := Within(pods, ask.Namespace)
+	if says != "" {
+		notes = append(notes, says)
+	}
+	for _, t := range in {
+		if slices.ContainsFunc(order, func(o Target) bool { return o.ID() == t.ID() }) {
+			notes = append(notes, fmt.Sprintf("pod %q is known in several envs and the alert names none, so the first was taken", NameOf(t, pods)))
 			continue
 		}
 		order = append(order, t)
 	}
-	slices.SortFunc(order, hottest(byPod, ask.Measure))
+	loadOf, unclear := LoadsOf(pods, loads)
+	unclear = slices.DeleteFunc(unclear, func(name string) bool {
+		return !slices.ContainsFunc(order, func(t Target) bool { return t.Pod == name })
+	})
+	if len(unclear) > 0 {
+		notes = append(notes, fmt.Sprintf("%s does not tell which of several pods named %s it is about, so their load is not known", metric, quoted(unclear)))
+	}
+	slices.SortFunc(order, hottest(loadOf, ask.Measure))
 	load := func(t Target) string {
-		if l, ok := byPod[t.Pod]; ok {
+		if l, ok := loadOf[t.ID()]; ok {
 			return ask.Measure.Text(l.Of(ask.Measure))
 		}
 		return "load unknown"
@@ -65,10 +75,10 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 	if ask.AlertPod != "" && named < 0 {
 		notes = append(notes, fmt.Sprintf("the alert names pod %q, which is not a known pod of the service", ask.AlertPod))
 	}
-	known := slices.ContainsFunc(order, func(t Target) bool { _, ok := byPod[t.Pod]; return ok })
+	known := slices.ContainsFunc(order, func(t Target) bool { _, ok := loadOf[t.ID()]; return ok })
 	if !known && ask.NoLoads != "" {
 		notes = append(notes, ask.NoLoads)
-	} else if !known {
+	} else if !known && len(unclear) == 0 {
 		notes = append(notes, metric+" has no data for these pods")
 	}
 
@@ -78,11 +88,18 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 		t := order[named]
 		picks = append(picks, Pick{Target: t, Role: RoleHot, Why: "named by the alert, " + load(t)})
 		order = slices.Delete(order, named, named+1)
+		if slices.ContainsFunc(order, func(o Target) bool { return o.Pod == t.Pod }) {
+			which := "first"
+			if _, ok := loadOf[t.ID()]; ok {
+				which = "hottest"
+			}
+			notes = append(notes, fmt.Sprintf("the alert names pod %q without its namespace, and several have one: the %s was taken", t.Pod, which))
+		}
 	default:
 		n := min(hot, len(order))
 		for i, t := range order[:n] {
 			why := "first by name, " + load(t)
-			if _, ok := byPod[t.Pod]; ok {
+			if _, ok := loadOf[t.ID()]; ok {
 				why = fmt.Sprintf("%s, %s of %d by %s", load(t), ordinal(i), all, metric)
 			}
 			picks = append(picks, Pick{Target: t, Role: RoleHot, Why: why})
@@ -94,14 +111,14 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 		// tells whether the pattern is the pod's or the code's.
 		i := len(order) - 1
 		for i > 0 && known {
-			if _, ok := byPod[order[i].Pod]; ok {
+			if _, ok := loadOf[order[i].ID()]; ok {
 				break
 			}
 			i--
 		}
 		t := order[i]
 		why := "another pod of the service, load unknown"
-		if _, ok := byPod[t.Pod]; ok {
+		if _, ok := loadOf[t.ID()]; ok {
 			why = load(t) + ", the coolest of the others"
 		}
 		picks = append(picks, Pick{Target: t, Role: RoleControl, Why: why})
@@ -109,8 +126,8 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 
 	parts := make([]string, len(picks))
 	for i, p := range picks {
-		picks[i].Load = byPod[p.Target.Pod]
-		parts[i] = fmt.Sprintf("%s (%s: %s)", p.Target.Pod, p.Role, p.Why)
+		picks[i].Load, picks[i].Pod = loadOf[p.Target.ID()], NameOf(p.Target, pods)
+		parts[i] = fmt.Sprintf("%s (%s: %s)", picks[i].Pod, p.Role, p.Why)
 	}
 	sentence := "chose " + strings.Join(parts, ", ")
 	if notes = slices.Compact(notes); len(notes) > 0 {
@@ -119,12 +136,25 @@ func Choose(pods []Target, loads []PodLoad, ask Ask) ([]Pick, string) {
 	return picks, sentence
 }
 
+// quoted lists a few names.
+func quoted(names []string) string {
+	const most = 3
+	var out []string
+	for _, n := range names[:min(len(names), most)] {
+		out = append(out, fmt.Sprintf("%q", n))
+	}
+	if more := len(names) - most; more > 0 {
+		out = append(out, fmt.Sprintf("%d others", more))
+	}
+	return strings.Join(out, ", ")
+}
+
 // hottest is the order of choice: by load, pods without a load last, then by
 // name.
-func hottest(loads map[string]PodLoad, m Measure) func(a, b Target) int {
+func hottest(loads map[PodID]PodLoad, m Measure) func(a, b Target) int {
 	return func(a, b Target) int {
-		la, oka := loads[a.Pod]
-		lb, okb := loads[b.Pod]
+		la, oka := loads[a.ID()]
+		lb, okb := loads[b.ID()]
 		if oka != okb {
 			if oka {
 				return -1
@@ -137,22 +167,19 @@ func hottest(loads map[string]PodLoad, m Measure) func(a, b Target) int {
 
 // Hotter compares two loads: the hotter first, then by name.
 func Hotter(a, b PodLoad, m Measure) int {
-	return cmp.Or(cmp.Compare(b.Of(m), a.Of(m)), cmp.Compare(a.Pod, b.Pod))
+	return cmp.Or(cmp.Compare(b.Of(m), a.Of(m)), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Namespace, b.Namespace))
 }
 
 // Next is the pod to profile in place of one that could not be: the hottest of
-// those that taken does not name. ok is false when there is none.
-func Next(pods []Target, loads []PodLoad, m Measure, taken func(pod string) bool) (t Target, load PodLoad, ok bool) {
-	byPod := make(map[string]PodLoad, len(loads))
-	for _, l := range loads {
-		byPod[l.Pod] = l
-	}
-	free := slices.DeleteFunc(slices.Clone(pods), func(t Target) bool { return taken(t.Pod) })
+// those that are not taken. ok is false when there is none.
+func Next(pods []Target, loads []PodLoad, m Measure, taken func(Target) bool) (t Target, load PodLoad, ok bool) {
+	free := slices.DeleteFunc(slices.Clone(pods), taken)
 	if len(free) == 0 {
 		return Target{}, PodLoad{}, false
 	}
-	t = slices.MinFunc(free, hottest(byPod, m))
-	return t, byPod[t.Pod], true
+	loadOf, _ := LoadsOf(pods, loads)
+	t = slices.MinFunc(free, hottest(loadOf, m))
+	return t, loadOf[t.ID()], true
 }
 
 func ordinal(i int) string {

@@ -55,7 +55,10 @@ const (
 
 // PodLoad is how busy one pod was, as a metric says.
 type PodLoad struct {
-	Pod   string  `json:"pod"`
+	Pod string `json:"pod"`
+	// Namespace is the pod's; "" when the metric does not tell.
+	Namespace string `json:"namespace,omitempty"`
+
 	Cores float64 `json:"cores"`           // mean CPU over the queried window, in cores; 0 when another measure was asked for
 	Bytes float64 `json:"bytes,omitempty"` // mean memory over it, for [MeasureMemory]
 	// Requests is the mean rate of requests over it, a second; 0 when unknown.

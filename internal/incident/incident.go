@@ -103,6 +103,8 @@ type Incident struct {
 	// Rates are the requests of the service's endpoints while it was profiled,
 	// kept so that a report made anew is the same; nil until they were asked for.
 	Rates *Rates `json:"rates,omitempty"`
+	// Waiting says what an accepted incident waits for; nil when it does not.
+	Waiting *Waiting `json:"waiting,omitempty"`
 	// Failure says in one plain sentence why there is no report.
 	Failure string `json:"failure,omitempty"`
 	// Reports is how often the report was begun, without the attempts that a
@@ -113,6 +115,14 @@ type Incident struct {
 	Opened    time.Time `json:"opened"`
 	Finished  time.Time `json:"finished,omitzero"`
 	Recovered time.Time `json:"recovered,omitzero"`
+}
+
+// Waiting is about an incident whose pods are not known yet, since who knows
+// them does not answer.
+type Waiting struct {
+	Since time.Time `json:"since"` // of the first try
+	Until time.Time `json:"until"` // when it is given up
+	Why   string    `json:"why"`   // of the first try, in plain words
 }
 
 // Choice is which pods were chosen, with all that was known then.
@@ -186,14 +196,18 @@ const (
 	OutcomeMoved       Outcome = "pod moved"            // its name or address belongs to another pod by now
 	OutcomeRefused     Outcome = "not allowed"          // an address outside the allowed networks, or a kind that the owner switched off
 	OutcomeResting     Outcome = "service resting"      // too many pulls of the service have failed: its breaker is open
+	OutcomeDiscovery   Outcome = "discovery trouble"    // who knows the pods (the cluster, a name server) does not answer: the pod was not asked
 	OutcomeCanceled    Outcome = "canceled"
 	OutcomeEmpty       Outcome = "empty" // stored, and there was nothing in it: no bytes are kept
 )
 
 // Capture is one profile to be pulled, or pulled, from one pod.
 type Capture struct {
-	Incident string        `json:"incident"`
-	Pod      string        `json:"pod"`
+	Incident string `json:"incident"`
+	// Pod is what the pod is called in this incident, where it is the only one
+	// with this name: see [NameOf].
+	Pod       string        `json:"pod"`
+	Namespace string        `json:"namespace,omitempty"` // "" when it is not known
 	Kind     Kind          `json:"kind"`
 	Role     Role          `json:"role"`
 	Why      string        `json:"why"`              // why this pod, in a few plain words

@@ -2,9 +2,7 @@ package incident
 
 import (
 	"fmt"
-	"math"
 	"regexp"
-	"strconv"
 )
 
 // memoryNames are the names under which monitors look at memory: metrics of
@@ -66,41 +64,4 @@ func (m Measure) name() string {
 		return "memory"
 	}
 	return "CPU"
-}
-
-// passedBelow is the part of its load when it was chosen below which a pod is
-// said to have calmed down. The metric is a mean over minutes and the profile
-// one over seconds, and traffic wavers by tenths: a half is neither.
-const passedBelow = 0.5
-
-// minSpike is the load in cores below which there was no spike to pass.
-const minSpike = 0.05
-
-// alertCores finds an amount of cores in a monitor's words: "1.72 cores > 1.5".
-var alertCores = regexp.MustCompile(`(\d+(?:\.\d+)?) cores`)
-
-// SpikePassed says in one sentence that a pod used clearly less CPU while it
-// was profiled than when it was chosen; "" when it did not. c is its CPU
-// profile, seen the cores that its samples stand for. Where no metric told the
-// load, the alert's value counts, if it is in cores and of this pod alone.
-func SpikePassed(a Alert, c Capture, seen float64, samples int64) string {
-	was, when := c.Load.Cores, "when it was chosen"
-	if was == 0 && a.Pod == c.Pod {
-		if m := alertCores.FindStringSubmatch(a.Status); m != nil {
-			was, _ = strconv.ParseFloat(m[1], 64)
-			when = "by the alert"
-		}
-	}
-	// The upper end of what so few samples allow, at 95 %: a short profile says
-	// nothing that it cannot know.
-	high := 0.0
-	if n := float64(samples); n > 0 {
-		high = seen * (n + 2*math.Sqrt(n) + 2) / n
-	} else if c.Window > 0 {
-		high = 0.03 / c.Window.Seconds() // three samples of 10 ms: what may be missed
-	}
-	if was < minSpike || high >= passedBelow*was {
-		return ""
-	}
-	return fmt.Sprintf("%s used %s while it was profiled, %s %s: the spike had already passed", c.Pod, MeasureCPU.Text(seen), MeasureCPU.Text(was), when)
 }

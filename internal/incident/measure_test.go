@@ -90,7 +90,7 @@ func TestNext(t *testing.T) {
 		taken string
 		want  string // "" for none
 	}{{"", "a"}, {"a", "c"}, {"ac", "b"}, {"abc", "d"}, {"abcd", ""}} {
-		got, load, ok := incident.Next(pods("d", "c", "b", "a"), loads, incident.MeasureCPU, func(pod string) bool { return strings.Contains(tc.taken, pod) })
+		got, load, ok := incident.Next(pods("d", "c", "b", "a"), loads, incident.MeasureCPU, func(t incident.Target) bool { return strings.Contains(tc.taken, t.Pod) })
 		if got.Pod != tc.want || ok != (tc.want != "") || load.Cores > 0 && load.Pod != got.Pod {
 			t.Errorf("beside %q: %q, %+v, %t; want %q", tc.taken, got.Pod, load, ok, tc.want)
 		}
@@ -124,33 +124,6 @@ func TestPlan(t *testing.T) {
 	}
 	if p := incident.KindHeapBefore.Profile() + incident.KindAllocsAfter.Profile() + incident.KindCPU.Profile(); p != "heapallocscpu" {
 		t.Errorf("profiles: %s", p)
-	}
-}
-
-func TestSpikePassed(t *testing.T) {
-	for _, tc := range []struct {
-		name    string
-		load    float64
-		alert   incident.Alert
-		seen    float64
-		samples int64
-		want    string
-	}{
-		{"clearly below", 2.9, incident.Alert{}, 0.3, 900, "p used 0.30 cores while it was profiled, 2.90 cores when it was chosen: the spike had already passed"},
-		{"a little below half", 2, incident.Alert{}, 0.9, 2700, "p used 0.90 cores while it was profiled, 2.00 cores when it was chosen: the spike had already passed"},
-		{"a little below half, by few samples", 2, incident.Alert{}, 0.9, 27, ""},
-		{"more than half", 2, incident.Alert{}, 1.1, 3300, ""},
-		{"idle", 2, incident.Alert{}, 0, 0, "p used 0.00 cores while it was profiled, 2.00 cores when it was chosen: the spike had already passed"},
-		{"never busy", 0.04, incident.Alert{}, 0, 0, ""},
-		{"load unknown", 0, incident.Alert{}, 0.1, 300, ""},
-		{"by the alert", 0, incident.Alert{Pod: "p", Status: "2.5 cores > 1.5"}, 0.1, 300, "p used 0.10 cores while it was profiled, 2.50 cores by the alert: the spike had already passed"},
-		{"the alert has no unit", 0, incident.Alert{Pod: "p", Status: "was > 1.5 (2.5)"}, 0.1, 300, ""},
-		{"the alert is of no pod", 0, incident.Alert{Status: "2.5 cores > 1.5"}, 0.1, 300, ""},
-	} {
-		c := incident.Capture{Pod: "p", Kind: incident.KindCPU, Window: 30 * time.Second, Load: incident.PodLoad{Pod: "p", Cores: tc.load}}
-		if got := incident.SpikePassed(tc.alert, c, tc.seen, tc.samples); got != tc.want {
-			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
-		}
 	}
 }
 

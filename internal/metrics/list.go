@@ -7,6 +7,7 @@ var (
 	untilMessage = []float64{0.5, 1, 2, 5, 10, 30, 60, 300, 900}
 	untilVerdict = []float64{15, 30, 45, 60, 90, 120, 180, 300, 600, 1800, 3600}
 	ofRequest    = []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15}
+	ofPull       = []float64{0.05, 0.25, 1, 2.5, 5, 15, 30, 45, 60, 120, 300, 600}
 )
 
 // counts are the metrics that events move.
@@ -22,6 +23,8 @@ type counts struct {
 	captures     *prometheus.CounterVec
 	profileBytes prometheus.Counter
 	cpuProfiling *prometheus.CounterVec
+	pullWait     *prometheus.HistogramVec
+	pullDuration *prometheus.HistogramVec
 
 	outboundRequests *prometheus.CounterVec
 	outboundDuration *prometheus.HistogramVec
@@ -41,6 +44,8 @@ func newCounts(f factory) counts {
 		captures:     f.counters("captures_total", "Profiles asked for, by kind and by how that ended.", "kind", "outcome"),
 		profileBytes: f.counter("profile_bytes_total", "Bytes of stored profiles, compressed."),
 		cpuProfiling: f.counters("cpu_profiling_seconds_total", "CPU profiling asked of targets, in seconds of their time. This is what profbot costs them.", "service"),
+		pullWait:     f.histograms("pull_wait_seconds", "Time that a pull waited for its turn (capture.simultaneous, per_service, per_node, jitter), by profile.", ofPull, "profile"),
+		pullDuration: f.histograms("pull_duration_seconds", "Time that a pull took from its turn on, a CPU profile's window in it, by profile and by how it ended.", ofPull, "profile", "outcome"),
 
 		outboundRequests: f.counters("outbound_requests_total", "Requests to Slack and Datadog, by operation and status; error where there was no answer.", "peer", "operation", "code"),
 		outboundDuration: f.histograms("outbound_request_duration_seconds", "Time until Slack or Datadog began to answer.", ofRequest, "peer", "operation"),

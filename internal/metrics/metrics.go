@@ -99,6 +99,12 @@ func (m *Metrics) Asked(service string, d time.Duration) {
 	}
 }
 
+// Pulled notes how long one pull waited and took.
+func (m *Metrics) Pulled(k incident.Kind, o incident.Outcome, waited, took time.Duration) {
+	m.counts.pullWait.WithLabelValues(k.Profile()).Observe(waited.Seconds())
+	m.counts.pullDuration.WithLabelValues(k.Profile(), string(o)).Observe(took.Seconds())
+}
+
 // Webhook counts what next answers.
 func (m *Metrics) Webhook(next http.Handler) http.Handler {
 	return promhttp.InstrumentHandlerCounter(m.counts.webhookRequests, next)

@@ -54,6 +54,7 @@ func used(t *testing.T) *metrics.Metrics {
 	m.Capture(incident.Capture{Kind: incident.KindCPU, Outcome: incident.OutcomeBusy})
 	m.Asked("live-api", 30*time.Second)
 	m.Asked("live-api", 0)
+	m.Pulled(incident.KindAllocsAfter, incident.OutcomeStored, 2*time.Second, 40*time.Millisecond)
 	h := m.Webhook(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhooks/datadog", http.NoBody))
 	for _, c := range []struct{ peer, address string }{
@@ -112,6 +113,8 @@ func TestValues(t *testing.T) {
 		`profbot_captures_total{kind="cpu",outcome="profiler busy"} 1`,
 		`profbot_profile_bytes_total 1000`,
 		`profbot_cpu_profiling_seconds_total{service="live-api"} 30`,
+		`profbot_pull_wait_seconds_sum{profile="allocs"} 2`,
+		`profbot_pull_duration_seconds_bucket{outcome="stored",profile="allocs",le="0.05"} 1`,
 		`profbot_webhook_requests_total{code="401"} 1`,
 		`profbot_outbound_requests_total{code="200",operation="chat.postMessage",peer="slack"} 1`,
 		`profbot_outbound_requests_total{code="200",operation="upload",peer="slack"} 1`,

@@ -50,6 +50,10 @@ func (p *Pipeline) advance(ctx context.Context, l *incident.Lease) (done bool, e
 	}
 	switch inc.Status {
 	case incident.StatusAccepted:
+		if err := p.planned.check(inc.ID, p.Now()); err != nil {
+			p.tellBriefly(ctx, inc) // what it waits for
+			return false, err
+		}
 		return false, p.beside(ctx, inc, p.plan)
 	case incident.StatusReporting:
 		return false, p.beside(ctx, inc, p.report)

@@ -15,8 +15,8 @@ import (
 
 func TestPullFailures(t *testing.T) {
 	var (
-		reset  = refusal{incident.OutcomeUnreachable, "connection reset", true}
-		denied = refusal{incident.OutcomeDenied, "HTTP 403", false}
+		reset  = refusal{incident.OutcomeUnreachable, "connection reset", true, 0}
+		denied = refusal{incident.OutcomeDenied, "HTTP 403", false, 0}
 		plain  = errors.New("something else")
 	)
 	for _, tc := range []struct {
@@ -71,7 +71,7 @@ func TestEveryPullFails(t *testing.T) {
 		w := newWorld(t, map[string]float64{"pod-0": 0.9, "pod-1": 0.1}, onePod)
 		for _, pod := range []string{"pod-0", "pod-1"} {
 			for _, k := range incident.Plan(incident.MeasureCPU, incident.RoleHot, nil) {
-				w.cluster.fails[pod+" "+string(k)] = []error{refusal{incident.OutcomeNoPprof, "HTTP 404", false}}
+				w.cluster.fails[pod+" "+string(k)] = []error{refusal{incident.OutcomeNoPprof, "HTTP 404", false, 0}}
 			}
 		}
 		w.start()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/pprof"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -107,7 +108,7 @@ func (c *change) await(t *testing.T, what string, cond func() bool) {
 // [pipeline.Finder], [pipeline.Meter] and [pipeline.Puller].
 type cluster struct {
 	change
-	pods   map[string]float64 // cores by pod
+	pods   map[string]float64 // cores by pod: "pod", or "namespace/pod"
 	pulled []string           // "POD KIND", as they were asked for
 	fails  map[string][]error // what the next pulls of "POD KIND" get
 	// onPull is called before a pull is answered, without mu.
@@ -119,6 +120,9 @@ type cluster struct {
 	uids     map[string]string          // by pod; none has none
 	refuses  map[string][]incident.Kind // by pod
 	asks     []incident.Measure         // what the meter was asked for
+	// silent is what who asks for pods gets in place of them; nil: the pods.
+	silent func() error
+	finds  int // how often the pods were asked for
 }
 
 func newCluster(pods map[string]float64) *cluster {
@@ -128,14 +132,29 @@ func newCluster(pods map[string]float64) *cluster {
 func (c *cluster) Pods(_ context.Context, service, env string) ([]incident.Target, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.finds++
+	if c.silent != nil {
+		if err := c.silent(); err != nil {
+			return nil, err
+		}
+	}
 	if service != "live-api" {
 		return nil, fmt.Errorf("%w %q; configured: live-api", incident.ErrUnknownService, service)
 	}
 	var out []incident.Target
 	for _, pod := range slices.Sorted(maps.Keys(c.pods)) {
-		out = append(out, incident.Target{Service: service, Env: env, Pod: pod, UID: c.uids[pod], Refuses: c.refuses[pod], URL: "http://" + pod})
+		id := podID(pod)
+		out = append(out, incident.Target{Service: service, Env: env, Namespace: id.Namespace, Pod: id.Pod, UID: c.uids[pod], Refuses: c.refuses[pod], URL: "http://" + pod})
 	}
 	return out, nil
+}
+
+// podID reads "pod", or "namespace/pod".
+func podID(s string) incident.PodID {
+	if namespace, pod, ok := strings.Cut(s, "/"); ok {
+		return incident.PodID{Namespace: namespace, Pod: pod}
+	}
+	return incident.PodID{Pod: s}
 }
 
 func (c *cluster) PodLoad(ctx context.Context, _, _ string, of incident.Measure, _ time.Duration) ([]incident.PodLoad, error) {
@@ -150,16 +169,19 @@ func (c *cluster) PodLoad(ctx context.Context, _, _ string, of incident.Measure,
 	var out []incident.PodLoad
 	for pod, cores := range c.pods {
 		if of == incident.MeasureMemory {
-			out = append(out, incident.PodLoad{Pod: pod, Bytes: c.bytes[pod]})
+			out = append(out, incident.PodLoad{Pod: podID(pod).Pod, Namespace: podID(pod).Namespace, Bytes: c.bytes[pod]})
 			continue
 		}
-		out = append(out, incident.PodLoad{Pod: pod, Cores: cores, Requests: c.requests})
+		out = append(out, incident.PodLoad{Pod: podID(pod).Pod, Namespace: podID(pod).Namespace, Cores: cores, Requests: c.requests})
 	}
 	return out, nil
 }
 
 func (c *cluster) Pull(ctx context.Context, t incident.Target, k incident.Kind, window time.Duration) (pipeline.Pulled, error) {
 	what := t.Pod + " " + string(k)
+	if t.Namespace != "" {
+		what = t.Namespace + "/" + what
+	}
 	c.mu.Lock()
 	c.pulled = append(c.pulled, what)
 	var err error
@@ -203,11 +225,13 @@ type refusal struct {
 	what  incident.Outcome
 	words string
 	retry bool
+	after time.Duration // how long the pod asks to be left alone
 }
 
 func (r refusal) Error() string                       { return string(r.what) + ": " + r.words }
 func (r refusal) Outcome() (incident.Outcome, string) { return r.what, r.words }
 func (r refusal) Retryable() bool                     { return r.retry }
+func (r refusal) RetryAfter() time.Duration           { return r.after }
 
 // board is a [pipeline.Teller]: it shows the last update of every incident.
 type board struct {

@@ -25,6 +25,9 @@ const (
 	maxTries = 2
 	// The waits before them, each drawn anew.
 	shortestWait, longestWait = 3 * time.Second, 25 * time.Second
+	// longestLeave is how long a pod is left alone that asks for it. One that
+	// wants more is not asked again: the spike would be over.
+	longestLeave = time.Minute
 )
 
 // replaceable are the outcomes of a CPU profile after which another pod is
@@ -40,37 +43,40 @@ func replaceable(o incident.Outcome) bool {
 // mayPass are those that may be gone a moment later. A pod that is gone does
 // not come back.
 func mayPass(o incident.Outcome) bool {
-	return o == incident.OutcomeBusy || o == incident.OutcomeUnreachable
+	return o == incident.OutcomeBusy || o == incident.OutcomeUnreachable || o == incident.OutcomeDiscovery
 }
 
 // lost are those after which the pod is not asked for its other profiles.
 func lost(o incident.Outcome) bool {
-	return o == incident.OutcomeGone || o == incident.OutcomeMoved || o == incident.OutcomeUnreachable
+	return o == incident.OutcomeGone || o == incident.OutcomeMoved || o == incident.OutcomeUnreachable || o == incident.OutcomeDiscovery
 }
 
-// because says why a pod could not be profiled, with its name.
-func because(pod string, o incident.Outcome) string {
-	switch o {
-	case incident.OutcomeBusy:
+// because says why a pod could not be profiled, with its name. leave is how
+// long it asked to be left alone.
+func because(pod string, o incident.Outcome, leave time.Duration) string {
+	switch {
+	case leave > longestLeave:
+		return fmt.Sprintf("%s asks to be left alone for %s", pod, leave)
+	case o == incident.OutcomeBusy:
 		return pod + "'s CPU profiler is taken by another profiler"
-	case incident.OutcomeGone:
+	case o == incident.OutcomeGone:
 		return pod + " is not listed any more"
-	case incident.OutcomeMoved:
+	case o == incident.OutcomeMoved:
 		return pod + " was replaced since it was chosen"
 	}
 	return pod + " could not be reached"
 }
 
-// standIn lets another pod be profiled in the place of c's. It returns false
-// when there is no other, and has done nothing then.
-func (p *Pipeline) standIn(ctx context.Context, inc incident.Incident, c incident.Capture) (bool, error) {
-	key := inc.Alert.Key
-	pods, err := p.Finder.Pods(ctx, key.Service, key.Env)
+// standIn lets another pod be profiled in the place of c's, for a reason in
+// plain words. It returns false when there is no other, and has done nothing then.
+func (p *Pipeline) standIn(ctx context.Context, inc incident.Incident, c incident.Capture, why string) (bool, error) {
+	pods, err := p.pods(ctx, inc.Alert.Key)
 	if err != nil {
 		p.Logger.WarnContext(ctx, "no pod to stand in", "incident", inc.ID, "pod", c.Pod, "error", err)
 		return false, nil
 	}
-	pods = slices.DeleteFunc(slices.Clone(pods), func(t incident.Target) bool { return incident.KindCPU.RefusedBy(t.Refuses) })
+	able, _ := incident.Within(pods, inc.Alert.Namespace)
+	able = slices.DeleteFunc(slices.Clone(able), func(t incident.Target) bool { return incident.KindCPU.RefusedBy(t.Refuses) })
 	var loads []incident.PodLoad
 	if inc.Fleet != nil {
 		loads = inc.Fleet.Next
@@ -80,31 +86,33 @@ func (p *Pipeline) standIn(ctx context.Context, inc incident.Incident, c inciden
 		if err != nil {
 			return false, err
 		}
-		taken := map[string]bool{}
 		others := map[string]bool{}
+		known := slices.Clone(pods)
 		for _, o := range captures {
-			taken[o.Pod] = true
+			known = append(known, o.Target())
 			if o.For != "" {
 				others[o.Pod] = true
 			}
 		}
-		t, load, ok := incident.Next(pods, loads, inc.Measure, func(pod string) bool { return taken[pod] })
+		t, load, ok := incident.Next(able, loads, inc.Measure, func(t incident.Target) bool {
+			return slices.ContainsFunc(captures, func(o incident.Capture) bool { return o.Is(t) })
+		})
 		if !ok || len(others) >= maxStandIns {
 			return false, nil
 		}
-		why := "in place of " + c.Pod
+		pick := incident.Pick{Target: t, Pod: incident.NameOf(t, known), Role: incident.RoleHot, Why: "in place of " + c.Pod, Load: load}
 		if v := load.Of(inc.Measure); v > 0 {
-			why = inc.Measure.Text(v) + ", " + why
+			pick.Why = inc.Measure.Text(v) + ", " + pick.Why
 		}
-		more := p.capturesOf(inc.ID, incident.Pick{Target: t, Role: incident.RoleHot, Why: why, Load: load}, inc.Measure)
+		more := p.capturesOf(inc.ID, pick, inc.Measure)
 		for i := range more {
 			more[i].For = c.Pod
 		}
-		says := fmt.Sprintf("%s, so %s was profiled in its place", because(c.Pod, c.Outcome), t.Pod)
+		says := fmt.Sprintf("%s, so %s was profiled in its place", why, pick.Pod)
 		done, err := p.Store.StandIn(ctx, c, more, says, p.enqueue)
 		if err != nil || done {
 			if done {
-				p.Logger.InfoContext(ctx, "another pod stands in", "incident", inc.ID, "pod", c.Pod, "outcome", c.Outcome, "detail", c.Detail, "instead", t.Pod)
+				p.Logger.InfoContext(ctx, "another pod stands in", "incident", inc.ID, "pod", c.Pod, "outcome", c.Outcome, "detail", c.Detail, "instead", pick.Pod)
 			}
 			return done, err
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/profbot/profbot/internal/pipeline"
 )
 
-var busy = refusal{incident.OutcomeBusy, "Could not enable CPU profiling: cpu profiling already in use", true}
+var busy = refusal{incident.OutcomeBusy, "Could not enable CPU profiling: cpu profiling already in use", true, 0}
 
 // cpuAsked counts the CPU profiles that each pod was asked for.
 func (w *world) cpuAsked() map[string]int {
@@ -30,8 +30,8 @@ func (w *world) cpuAsked() map[string]int {
 // TestLadder: a hot pod whose CPU cannot be profiled is stood in for by the
 // next hottest, then asked again, and then told without.
 func TestLadder(t *testing.T) {
-	gone := refusal{incident.OutcomeGone, "it is gone", false}
-	reset := refusal{incident.OutcomeUnreachable, "connection refused", true}
+	gone := refusal{incident.OutcomeGone, "it is gone", false, 0}
+	reset := refusal{incident.OutcomeUnreachable, "connection refused", true, 0}
 	for _, tc := range []struct {
 		name  string
 		pods  map[string]float64

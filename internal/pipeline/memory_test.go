@@ -63,7 +63,7 @@ func TestMemoryAlert(t *testing.T) {
 func TestMemoryWithoutCPU(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, map[string]float64{"pod-0": 0.9}, onePod)
-		w.cluster.fails["pod-0 cpu"] = []error{refusal{incident.OutcomeDenied, "HTTP 403", false}}
+		w.cluster.fails["pod-0 cpu"] = []error{refusal{incident.OutcomeDenied, "HTTP 403", false, 0}}
 		w.start()
 		rec, err := w.p.Accept(t.Context(), memoryAlert())
 		if err != nil {
@@ -88,7 +88,7 @@ func TestMemoryOfABusyPod(t *testing.T) {
 		asked map[string]int
 	}{
 		{busy, map[string]int{"pod-0": 1}},
-		{refusal{incident.OutcomeGone, "gone", false}, map[string]int{"pod-0": 1, "pod-2": 1}},
+		{refusal{incident.OutcomeGone, "gone", false, 0}, map[string]int{"pod-0": 1, "pod-2": 1}},
 	} {
 		t.Run(string(tc.fail.what), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -122,6 +122,7 @@ func TestSpikePassed(t *testing.T) {
 		{"calm by now", 40, "", "", " cores while it was profiled, 40.00 cores when it was chosen: the spike had already passed"},
 		{"as it was", 1, "", "", ""},
 		{"by the alert's value", 0, "container.cpu.usage 40.5 cores > 1.5", "pod-0", "40.50 cores by the alert: the spike had already passed"},
+		{"by the alert's value, and calm when it was chosen", 1, "container.cpu.usage 40.5 cores > 1.5", "pod-0", "40.50 cores by the alert: the spike had already passed"},
 		{"the alert's value is of no pod", 0, "container.cpu.usage 40.5 cores > 1.5", "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

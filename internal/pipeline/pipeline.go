@@ -36,6 +36,8 @@ type Store interface {
 	Accept(ctx context.Context, a incident.Alert, action incident.Action, reason string, coolDown time.Duration, enqueue func(context.Context, *sql.Tx, incident.Unit) error) (incident.Receipt, error)
 	Incident(ctx context.Context, id string) (inc incident.Incident, rev int64, err error)
 	Plan(ctx context.Context, id string, choice incident.Choice, captures []incident.Capture, enqueue func(context.Context, *sql.Tx, incident.Unit) error) error
+	// Await notes what an incident waits for that has no pods yet.
+	Await(ctx context.Context, id string, w incident.Waiting) error
 	StandIn(ctx context.Context, failed incident.Capture, captures []incident.Capture, says string, enqueue func(context.Context, *sql.Tx, incident.Unit) error) (bool, error)
 	Captures(ctx context.Context, id string) ([]incident.Capture, error)
 	PutCapture(ctx context.Context, c incident.Capture, enqueue func(context.Context, *sql.Tx, incident.Unit) error) error
@@ -61,6 +63,7 @@ type Store interface {
 // Finder knows the pods of a service. An error says in plain words what to do.
 type Finder interface {
 	// Pods fails with [incident.ErrUnknownService] when none may be profiled.
+	// After another error it is asked again.
 	Pods(ctx context.Context, service, env string) ([]incident.Target, error)
 }
 
@@ -163,6 +166,7 @@ type Pipeline struct {
 	analysing chan struct{}
 	told      notBefore
 	posted    notBefore // of events
+	planned   notBefore // of incidents whose pods are not known
 }
 
 const (
@@ -200,7 +204,7 @@ func New(ctx context.Context, opt Options) (*Pipeline, error) {
 	if opt.Links == nil {
 		opt.Links = func(string) (string, string) { return "", "" }
 	}
-	p := &Pipeline{Options: opt, analysing: make(chan struct{}, 1), told: newNotBefore("told"), posted: newNotBefore("posted")}
+	p := &Pipeline{Options: opt, analysing: make(chan struct{}, 1), told: newNotBefore("told"), posted: newNotBefore("posted"), planned: newNotBefore("planned")}
 
 	driver := riversqlite.New(opt.Store.DB())
 	migrator, err := rivermigrate.New(driver, nil)
@@ -246,7 +250,7 @@ func New(ctx context.Context, opt Options) (*Pipeline, error) {
 func (p *Pipeline) Accept(ctx context.Context, a incident.Alert) (incident.Receipt, error) {
 	action, reason := incident.Decide(a)
 	if action == incident.ActionCapture && a.Verifies == "" {
-		if _, err := p.Finder.Pods(ctx, a.Key.Service, a.Key.Env); errors.Is(err, incident.ErrUnknownService) {
+		if _, err := p.pods(ctx, a.Key); errors.Is(err, incident.ErrUnknownService) {
 			action, reason = incident.ActionRecord, err.Error()
 		}
 	}

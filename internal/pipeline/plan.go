@@ -23,16 +23,19 @@ const (
 // plan chooses the pods and stores the captures they need.
 func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
 	key := inc.Alert.Key
-	pods, err := p.Finder.Pods(ctx, key.Service, key.Env)
-	if err != nil || len(pods) == 0 {
-		failure := fmt.Sprintf("no pods are known for service %q", key.Service)
-		if err != nil {
-			failure = err.Error()
-		}
-		return p.Store.Finish(ctx, inc.ID, nil, failure)
+	pods, err := p.pods(ctx, key)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx) // stopped: says nothing of who knows the pods
+	case err != nil && !errors.Is(err, incident.ErrUnknownService):
+		return p.await(ctx, inc, err)
+	case err != nil:
+		return p.Store.Finish(ctx, inc.ID, nil, err.Error())
+	case len(pods) == 0:
+		return p.Store.Finish(ctx, inc.ID, nil, fmt.Sprintf("no pods are known for service %q", key.Service))
 	}
 	ch := incident.Choice{Measure: incident.MeasureOf(inc.Alert)}
-	all := len(pods)
+	all := pods
 	main, called := incident.KindCPU, "CPU"
 	if ch.Measure == incident.MeasureMemory {
 		main, called = incident.KindHeap, "heap"
@@ -41,7 +44,7 @@ func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
 	if len(pods) == 0 {
 		return p.Store.Finish(ctx, inc.ID, nil, fmt.Sprintf("the owner of %q has switched off every profile of its pods", key.Service))
 	}
-	ask := incident.Ask{AlertPod: inc.Alert.Pod, Hot: p.Policy.Pods, Control: !p.Policy.NoControl, Measure: ch.Measure, Metric: p.Policy.Metric}
+	ask := incident.Ask{AlertPod: inc.Alert.Pod, Namespace: inc.Alert.Namespace, Hot: p.Policy.Pods, Control: !p.Policy.NoControl, Measure: ch.Measure, Metric: p.Policy.Metric}
 	if ch.Measure == incident.MeasureMemory {
 		ask.Metric = p.Policy.Memory
 	}
@@ -58,19 +61,19 @@ func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
 	picks, says := incident.Choose(pods, loads, ask)
 	notes := []string{says}
 	if off > 0 {
-		notes = append(notes, fmt.Sprintf("%d of its %d pods left alone, since their owner has switched off %s profiles", off, all, called))
+		notes = append(notes, fmt.Sprintf("%d of its %d pods left alone, since their owner has switched off %s profiles", off, len(all), called))
 	}
 	var captures []incident.Capture
 	for _, pick := range picks {
 		captures = append(captures, p.capturesOf(inc.ID, pick, ch.Measure)...)
-		if s := refusal(pick.Target); s != "" {
+		if s := refusal(pick); s != "" {
 			notes = append(notes, s)
 		}
 	}
 	if unread != "" {
 		notes = append(notes, unread)
 	}
-	ch.Says, ch.Fleet = strings.Join(notes, "; "), fleetOf(pods, loads, picks, ch.Measure)
+	ch.Says, ch.Fleet = strings.Join(notes, "; "), fleetOf(all, loads, picks, ch.Measure)
 	p.Logger.InfoContext(ctx, "pods chosen", "incident", inc.ID, "measure", ch.Measure, "choice", ch.Says)
 	return p.Store.Plan(ctx, inc.ID, ch, captures, p.enqueue)
 }
@@ -97,7 +100,7 @@ func (p *Pipeline) capturesOf(id string, pick incident.Pick, m incident.Measure)
 	var out []incident.Capture
 	for _, kind := range incident.Plan(m, pick.Role, pick.Target.Refuses) {
 		c := incident.Capture{
-			Incident: id, Pod: pick.Target.Pod, UID: pick.Target.UID, Kind: kind, Role: pick.Role, Why: pick.Why, Status: incident.CaptureWaiting,
+			Incident: id, Pod: pick.Pod, Namespace: pick.Target.Namespace, UID: pick.Target.UID, Kind: kind, Role: pick.Role, Why: pick.Why, Status: incident.CaptureWaiting,
 		}
 		if kind == incident.KindCPU {
 			c.Window, c.Load = p.Policy.Window, pick.Load
@@ -108,9 +111,9 @@ func (p *Pipeline) capturesOf(id string, pick incident.Pick, m incident.Measure)
 }
 
 // refusal says which profiles of a pod its owner has switched off; "" for none.
-func refusal(t incident.Target) string {
+func refusal(pick incident.Pick) string {
 	var off []string
-	for _, k := range t.Refuses {
+	for _, k := range pick.Target.Refuses {
 		name := k.Profile()
 		if k == incident.KindCPU {
 			name = "CPU"
@@ -122,22 +125,21 @@ func refusal(t incident.Target) string {
 	if len(off) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the owner of %s has switched off its %s profiles", t.Pod, strings.Join(off, ", "))
+	return fmt.Sprintf("the owner of %s has switched off its %s profiles", pick.Pod, strings.Join(off, ", "))
 }
 
 // fleetOf is what is worth keeping of the loads.
 func fleetOf(pods []incident.Target, loads []incident.PodLoad, picks []incident.Pick, m incident.Measure) incident.Fleet {
 	f := incident.Fleet{Pods: len(pods)}
-	known := map[string]bool{}
+	loadOf, _ := incident.LoadsOf(pods, loads)
 	for _, t := range pods {
-		known[t.Pod] = true
-	}
-	for _, l := range loads {
-		if !known[l.Pod] {
+		l, ok := loadOf[t.ID()]
+		if !ok {
 			continue
 		}
+		delete(loadOf, t.ID()) // a pod of several envs counts once
 		f.Requests += l.Requests
-		if !slices.ContainsFunc(picks, func(p incident.Pick) bool { return p.Target.Pod == l.Pod }) {
+		if !slices.ContainsFunc(picks, func(p incident.Pick) bool { return p.Target.ID() == t.ID() }) {
 			f.Next = append(f.Next, l)
 		}
 	}

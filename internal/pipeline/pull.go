@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -59,7 +60,9 @@ func (w *pullWorker) Work(ctx context.Context, job *river.Job[pullArgs]) error {
 }
 
 // BlobName is where a capture's bytes are stored within its incident.
-func BlobName(c incident.Capture) string { return c.Pod + "." + string(c.Kind) + ".pb.gz" }
+func BlobName(c incident.Capture) string {
+	return strings.ReplaceAll(c.Pod, "/", "_") + "." + string(c.Kind) + ".pb.gz"
+}
 
 // capture brings one capture to a final state, and returns it so. pod are all
 // captures of its pod as they stand. An error means that the state is not final
@@ -130,7 +133,7 @@ func (p *Pipeline) spared(ctx context.Context, pod []incident.Capture, c *incide
 	// same, and not for what costs another time limit and helps little.
 	i := slices.IndexFunc(pod, func(o incident.Capture) bool { return o.Kind == c.Kind })
 	if i > 0 && lost(pod[i-1].Outcome) && c.Kind != incident.KindCPU &&
-		(pod[i-1].Outcome != incident.OutcomeUnreachable || c.Kind.Waiting() || lost(cpu.Outcome)) {
+		(!mayPass(pod[i-1].Outcome) || c.Kind.Waiting() || lost(cpu.Outcome)) {
 		c.Status, c.Outcome, c.Detail, c.Finished = incident.CaptureFailed, pod[i-1].Outcome, pod[i-1].Detail, p.Now()
 		return true, p.Store.PutCapture(ctx, *c, p.enqueue)
 	}
@@ -156,36 +159,32 @@ func (p *Pipeline) empty(data []byte) bool {
 	return true
 }
 
-// pull resolves the pod anew, so that only a pod which is still listed, and
-// still the one that was chosen, is dialled, and asks once more after a failure
-// that may pass by itself.
+// pull takes one profile of a pod, and asks again after a failure that may pass
+// by itself: once, after 2 s or as long as the pod asks for, and a few times
+// where nobody tells where the pod is.
 func (p *Pipeline) pull(ctx context.Context, key incident.Key, c incident.Capture) (Pulled, error) {
 	var asked time.Duration
-	for attempt := 0; ; attempt++ {
-		pods, err := p.Finder.Pods(ctx, key.Service, key.Env)
-		if err != nil {
-			return Pulled{Asked: asked}, err
+	for tries := 1; ; tries++ {
+		var got Pulled
+		t, err := p.find(ctx, key, c)
+		if err == nil {
+			got, err = p.Puller.Pull(ctx, t, c.Kind, c.Window)
 		}
-		i := slices.IndexFunc(pods, func(t incident.Target) bool { return t.Pod == c.Pod })
-		switch {
-		case i < 0:
-			return Pulled{Asked: asked}, goneError{}
-		case c.UID != "" && pods[i].UID != "" && pods[i].UID != c.UID:
-			return Pulled{Asked: asked}, movedError{}
-		case c.Kind.RefusedBy(pods[i].Refuses):
-			return Pulled{Asked: asked}, refusedError{c.Kind}
-		}
-		got, err := p.Puller.Pull(ctx, pods[i], c.Kind, c.Window)
 		got.Asked += asked
 		var fail Failure
-		if err == nil || attempt > 0 || !errors.As(err, &fail) || !fail.Retryable() {
+		if err == nil || !errors.As(err, &fail) || !fail.Retryable() {
 			return got, err
 		}
-		if o, _ := fail.Outcome(); o == incident.OutcomeBusy && c.Role == incident.RoleHot {
-			return got, err // another pod first; see standIn
+		most, wait := 2, max(2*time.Second, retryAfter(err))
+		o, _ := fail.Outcome()
+		if o == incident.OutcomeDiscovery {
+			most, wait = maxFinds, awaitJitter()
+		}
+		if tries >= most || wait > longestLeave || o == incident.OutcomeBusy && c.Role == incident.RoleHot {
+			return got, err // another pod first, where there is one; see standIn
 		}
 		asked = got.Asked
-		if err := pause(ctx, 2*time.Second); err != nil {
+		if err := pause(ctx, wait); err != nil {
 			return Pulled{Asked: asked}, err
 		}
 	}
@@ -213,14 +212,17 @@ func (p *Pipeline) failed(ctx context.Context, inc incident.Incident, c *inciden
 	c.Outcome, c.Detail = outcomeOf(err)
 	// Where memory is the question a busy CPU profiler keeps nobody from the heap.
 	matters := inc.Measure != incident.MeasureMemory || lost(c.Outcome)
-	if c.Kind == incident.KindCPU && c.Role == incident.RoleHot && matters && replaceable(c.Outcome) {
-		done, err := p.standIn(ctx, inc, *c)
-		if done || err != nil {
-			return false, err
+	leave := retryAfter(err)
+	if hot := c.Kind == incident.KindCPU && c.Role == incident.RoleHot && matters; hot && (replaceable(c.Outcome) || mayPass(c.Outcome) || leave > longestLeave) {
+		if c.Outcome != incident.OutcomeDiscovery { // who does not tell of this pod tells of no other
+			done, err := p.standIn(ctx, inc, *c, because(c.Pod, c.Outcome, leave))
+			if done || err != nil {
+				return false, err
+			}
 		}
-		if c.Tries < maxTries && mayPass(c.Outcome) {
+		if c.Tries < maxTries && mayPass(c.Outcome) && leave <= longestLeave {
 			was.Tries++
-			wait := jitter()
+			wait := max(jitter(), leave)
 			p.Logger.InfoContext(ctx, "asking again later", "incident", c.Incident, "pod", c.Pod, "outcome", c.Outcome, "detail", c.Detail, "wait", wait)
 			*c = was
 			// On disk before the wait, so that no restart makes it one more.

@@ -112,7 +112,13 @@ func (p *Pipeline) analyse(ctx context.Context, inc incident.Incident, captures 
 		return p.Store.Finish(ctx, inc.ID, nil, "the profiles could not be analysed: "+err.Error())
 	}
 	rep := res.Report
-	passed := spikePassed(inc, captures, rep)
+	var seen []incident.Seen
+	for _, pod := range rep.Pods {
+		if !pod.Control && pod.Window > 0 {
+			seen = append(seen, incident.Seen{Pod: pod.Name, Cores: pod.Cores, Samples: pod.Samples})
+		}
+	}
+	passed := incident.SpikesPassed(inc, captures, seen)
 	if rep.Samples == 0 && rep.Pictured() == analysis.KindCPU {
 		failure := "the hot pods used no CPU while they were profiled: the spike was over, or is elsewhere"
 		if len(passed) > 0 {
@@ -133,25 +139,6 @@ func (p *Pipeline) analyse(ctx context.Context, inc incident.Incident, captures 
 	}
 	p.Logger.InfoContext(ctx, "analysed", "incident", inc.ID, "headline", rep.Headline())
 	return p.Store.Finish(ctx, inc.ID, rep, "")
-}
-
-// spikePassed names the hot pods that had calmed down when they were profiled.
-// A fix is profiled when it is calm, so nothing is said of a verification.
-func spikePassed(inc incident.Incident, captures []incident.Capture, rep *analysis.Report) []string {
-	if inc.Alert.Verifies != "" {
-		return nil
-	}
-	var out []string
-	for _, pod := range rep.Pods {
-		i := slices.IndexFunc(captures, func(c incident.Capture) bool { return c.Pod == pod.Name && c.Kind == incident.KindCPU })
-		if i < 0 || pod.Control || pod.Window <= 0 {
-			continue
-		}
-		if s := incident.SpikePassed(inc.Alert, captures[i], pod.Cores, pod.Samples); s != "" {
-			out = append(out, s)
-		}
-	}
-	return out
 }
 
 // loading is what [Pipeline.load] reads, and what came of it.

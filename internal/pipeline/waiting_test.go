@@ -91,7 +91,7 @@ func TestNoProfilesOfWaiting(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, map[string]float64{"pod-0": 0.9})
 		for _, k := range []string{"mutex-before", "block-before"} {
-			w.cluster.fails["pod-0 "+k] = []error{refusal{incident.OutcomeNoPprof, "404 page not found", false}}
+			w.cluster.fails["pod-0 "+k] = []error{refusal{incident.OutcomeNoPprof, "404 page not found", false, 0}}
 		}
 		w.start()
 		u := w.untilFinal(t, w.fire())

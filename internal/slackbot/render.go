@@ -28,7 +28,7 @@ func RenderRoot(u Update) Message {
 	case inc.Status == incident.StatusFailed:
 		fallback = renderFailure(p, u, fallback)
 	case inc.Status == incident.StatusAccepted:
-		p.add(rich(line(words("Choosing the pods to profile."))))
+		p.add(rich(acceptedLine(inc)))
 	case inc.Status == incident.StatusCapturing:
 		p.add(rich(line(words(progress(u.Captures))), list(podLines(u.Captures)...)))
 		p.add(small(choiceNotes(inc)))
@@ -45,6 +45,9 @@ func headline(u Update) (title, fallback string) {
 	switch u.Incident.Status {
 	case incident.StatusAccepted:
 		title = "⏳ " + name + ": alert received"
+		if u.Incident.Waiting != nil {
+			title += ", its pods are not known yet"
+		}
 	case incident.StatusCapturing:
 		title = fmt.Sprintf("⏳ %s: profiling %s", name, count(len(byPod(u.Captures)), "pod"))
 	case incident.StatusFailed:
@@ -63,6 +66,16 @@ func headline(u Update) (title, fallback string) {
 		title = "⏳ " + name + ": reading the profiles"
 	}
 	return title, strings.TrimPrefix(title, "⏳ ")
+}
+
+// acceptedLine says what is done before pods are chosen.
+func acceptedLine(inc incident.Incident) slack.RichTextElement {
+	w := inc.Waiting
+	if w == nil {
+		return line(words("Choosing the pods to profile."))
+	}
+	return line(words("Waiting since "), clock(w.Since), words(" for the list of the service's pods, asking every few seconds until "), clock(w.Until),
+		words(": "+clean(w.Why, maxSentence)))
 }
 
 // service names what the incident is about: "live-api (prod)".
@@ -106,7 +119,7 @@ func recoveredLine(inc incident.Incident) slack.RichTextElement {
 // renderVerdict adds the result of a finished incident.
 func renderVerdict(p *page, u Update, fallback string) string {
 	r := u.Report
-	p.add(rich(passedLine(u)))
+	p.add(rich(passedLine(r)))
 	if lead := r.Lead(); len(lead) > 0 {
 		fallback = renderLead(p, u, lead, fallback)
 		p.add(rich(links(u)))

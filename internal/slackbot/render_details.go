@@ -269,9 +269,10 @@ func notes(r *analysis.Report) []slack.RichTextElement {
 	if r.Truncated.Samples > 0 {
 		items = append(items, line(words(percent(r.Truncated.Part)+" of the samples have stacks that the runtime cut off")))
 	}
-	for i, n := range r.Notes {
+	told := slices.DeleteFunc(slices.Clone(r.Notes), spikePassed) // in the message in the channel
+	for i, n := range told {
 		if i == maxNotes {
-			items = append(items, line(words("and "+count(len(r.Notes)-i, "more note")+" in the report")))
+			items = append(items, line(words("and "+count(len(told)-i, "more note")+" in the report")))
 			break
 		}
 		items = append(items, line(words(clean(n, 250))))

@@ -2,7 +2,6 @@ package slackbot
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/slack-go/slack"
@@ -51,19 +50,13 @@ func costLine(u Update) slack.RichTextElement {
 	return line(strong("What it cost:"), words(s+"."))
 }
 
-// passedLine warns that the spike was over; nil when it was not.
-func passedLine(u Update) slack.RichTextElement {
+// passedLine warns that the spike was over; nil when it was not. These notes of
+// the report stand here and not in the details: see [notes].
+func passedLine(r *analysis.Report) slack.RichTextElement {
 	var parts []string
-	if u.Incident.Alert.Verifies != "" {
-		return nil
-	}
-	for _, pod := range u.Report.Pods {
-		i := slices.IndexFunc(u.Captures, func(c incident.Capture) bool { return c.Pod == pod.Name && c.Kind == incident.KindCPU })
-		if pod.Control || i < 0 {
-			continue
-		}
-		if s := incident.SpikePassed(u.Incident.Alert, u.Captures[i], pod.Cores, pod.Samples); s != "" {
-			parts = append(parts, clean(s, 250))
+	for _, n := range r.Notes {
+		if spikePassed(n) {
+			parts = append(parts, clean(n, 250))
 		}
 	}
 	if len(parts) == 0 {
@@ -71,6 +64,8 @@ func passedLine(u Update) slack.RichTextElement {
 	}
 	return line(strong("Mind:"), words(" "+strings.Join(parts, "; ")+"."))
 }
+
+func spikePassed(note string) bool { return strings.HasSuffix(note, incident.SpikePassed) }
 
 // standIns are the sentences of the choice that say which pod was profiled in
 // the place of which.

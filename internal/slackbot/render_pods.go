@@ -242,6 +242,8 @@ func remedy(o incident.Outcome) string {
 		return "Give profbot the authorization that the pods' pprof asks for."
 	case incident.OutcomeUnreachable:
 		return "Check the configured address and port, and the network policies between profbot and the pods."
+	case incident.OutcomeDiscovery:
+		return "Nobody told where the pods are, so they were not asked: see whether the cluster's API server, or the name server, answers profbot."
 	case incident.OutcomeTimeout:
 		return "If the server has a WriteTimeout shorter than a CPU profile, serve pprof on a listener of its own."
 	case incident.OutcomeTooLarge:

@@ -53,6 +53,15 @@ func recoveredState() slackbot.Update {
 	return u
 }
 
+// waitingState is an incident whose pods are not known yet.
+func waitingState() slackbot.Update {
+	u := slackbot.Update{Incident: anIncident(incident.StatusAccepted)}
+	u.Incident.Waiting = &incident.Waiting{
+		Since: opened.Add(2 * time.Second), Until: opened.Add(152 * time.Second), Why: `service "live-api": the API server does not answer: no answer within 10s`,
+	}
+	return u
+}
+
 // quietState is a finished incident without a finding.
 func quietState() slackbot.Update {
 	u := doneState()
@@ -84,7 +93,7 @@ func namedStates() map[string]slackbot.Update {
 	noPods.Incident.Failure = `no pods are known for service "live-api"`
 	return map[string]slackbot.Update{
 		"1-accepted": st[0], "2-capturing": st[2], "3-reporting": st[3], "4-done": st[4], "5-recovered": recoveredState(),
-		"6-quiet": quietState(), "6-finding": findingState(), "7-failed": failedState(), "8-not-analysed": analysed, "9-no-pods": noPods,
+		"1-waiting": waitingState(), "6-quiet": quietState(), "6-finding": findingState(), "7-failed": failedState(), "8-not-analysed": analysed, "9-no-pods": noPods,
 		"4-fleet": fleetState(), "4-memory": memoryState(), "4-no-cpu": noCPUState(),
 	}
 }

@@ -67,9 +67,23 @@ func (s *Store) Plan(ctx context.Context, id string, choice incident.Choice, cap
 			return err
 		}
 		return change(ctx, tx, id, func(inc *incident.Incident) {
-			inc.Status, inc.Choice = incident.StatusCapturing, choice.Says
+			inc.Status, inc.Choice, inc.Waiting = incident.StatusCapturing, choice.Says, nil
 			inc.Measure, inc.Monitor, inc.Fleet = choice.Measure, choice.Monitor, &choice.Fleet
 		})
+	})
+}
+
+// Await notes what an accepted incident waits for: that is news for its
+// thread. It does nothing when that is noted already, or when the incident is
+// past [incident.StatusAccepted].
+func (s *Store) Await(ctx context.Context, id string, w incident.Waiting) error {
+	return s.inTx(ctx, "note waiting", func(tx *sql.Tx) error {
+		inc, err := scanDoc[incident.Incident](tx.QueryRowContext(ctx, `SELECT doc FROM incident WHERE id = ?`, id))
+		if err != nil || inc.Status != incident.StatusAccepted || inc.Waiting != nil {
+			return err
+		}
+		inc.Waiting = &w
+		return putIncident(ctx, tx, inc)
 	})
 }
 
@@ -220,7 +234,7 @@ func (s *Store) Finish(ctx context.Context, id string, rep *analysis.Report, fai
 			}
 		}
 		return change(ctx, tx, id, func(inc *incident.Incident) {
-			inc.Status, inc.Failure, inc.Finished = status, failure, s.now()
+			inc.Status, inc.Failure, inc.Finished, inc.Waiting = status, failure, s.now(), nil
 		})
 	})
 }

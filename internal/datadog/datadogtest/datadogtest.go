@@ -36,7 +36,8 @@ type Options struct {
 	// Requests is the counter of requests, by pod and by endpoint; "" means
 	// trace.http.request.hits.
 	Requests string
-	// Loads gives the CPU of a service's pods in cores, by pod.
+	// Loads gives the CPU of a service's pods in cores, by pod: "pod", or
+	// "namespace/pod" for one with the tag kube_namespace. So do Memory and Rates.
 	Loads func(service, env string) map[string]float64
 	// Memory gives the memory of a service's pods in bytes; nil has none.
 	Memory func(service, env string) map[string]float64

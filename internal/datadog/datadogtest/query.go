@@ -27,7 +27,7 @@ func (s *Server) Queries() []string {
 
 var (
 	topForm   = regexp.MustCompile(`^top\((.+), (\d+), '(?:mean|max|min|last|area|l2norm|norm)', '(?:desc|asc)'\)$`)
-	queryForm = regexp.MustCompile(`^(avg|sum|min|max):([A-Za-z][A-Za-z0-9_.]*)\{(\*|[^{}]+)\}(?: by \{([a-z_]+)\})?(\.as_rate\(\))?$`)
+	queryForm = regexp.MustCompile(`^(avg|sum|min|max):([A-Za-z][A-Za-z0-9_.]*)\{(\*|[^{}]+)\}(?: by \{([a-z_]+(?:,[a-z_]+)*)\})?(\.as_rate\(\))?$`)
 	tagForm   = regexp.MustCompile(`^\p{L}[\p{L}\p{N}_\-./:]*$`)
 )
 
@@ -72,18 +72,23 @@ func (s *Server) query(c call) reply {
 	var values map[string]float64
 	unit, service, env := "", scope["service"], scope["env"]
 	rate := m[1] == "sum" && m[5] != ""
-	switch metric, group := m[2], m[4]; {
-	case metric == s.opt.Metric && group == "pod_name" && m[1] == "avg" && m[5] == "":
+	metric, group := m[2], m[4]
+	pods := group == "pod_name" || group == "kube_namespace,pod_name"
+	switch {
+	case metric == s.opt.Metric && pods && m[1] == "avg" && m[5] == "":
 		values, unit = measured(s.opt.Loads, service, env), cpuUnit
-	case metric == s.opt.MemoryMetric && group == "pod_name" && m[1] == "avg" && m[5] == "":
+	case metric == s.opt.MemoryMetric && pods && m[1] == "avg" && m[5] == "":
 		values, unit = measured(s.opt.Memory, service, env), memUnit
-	case metric == s.opt.Requests && group == "pod_name" && rate:
+	case metric == s.opt.Requests && pods && rate:
 		values, unit = measured(s.opt.Rates, service, env), "hit"
 	case metric == s.opt.Requests && group == "resource_name" && rate:
 		values, unit = map[string]float64{}, "hit"
 		for name, r := range measured(s.opt.Endpoints, service, env) {
 			values[asTag(name)] += r
 		}
+	}
+	if group == "pod_name" {
+		values = inOne(values)
 	}
 	names := slices.Sorted(maps.Keys(values))
 	if most > 0 && len(names) > most {
@@ -97,16 +102,44 @@ func (s *Server) query(c call) reply {
 	}
 	series := []any{}
 	for _, name := range names {
-		series = append(series, oneSeries(q, m[2], m[4]+":"+name, values[name], unit, from, to))
+		series = append(series, oneSeries(q, metric, tagged(group, name), values[name], unit, from, to))
 	}
-	group := []string{}
-	if m[4] != "" {
-		group = append(group, m[4])
+	groups := []string{}
+	if group != "" {
+		groups = strings.Split(group, ",")
 	}
 	return reply{http.StatusOK, map[string]any{
 		"status": "ok", "res_type": "time_series", "from_date": from * 1000, "to_date": to * 1000, "query": q, "series": series,
-		"group_by": group, "message": "", "resp_version": 1, "times": []any{}, "values": []any{},
+		"group_by": groups, "message": "", "resp_version": 1, "times": []any{}, "values": []any{},
 	}}
+}
+
+// tagged are the tags of a series. A pod's name may have its namespace before
+// it, and what lacks a tag has N/A.
+func tagged(group, name string) []string {
+	keys := strings.Split(group, ",")
+	if len(keys) == 1 {
+		return []string{group + ":" + name}
+	}
+	namespace, pod, ok := strings.Cut(name, "/")
+	if !ok {
+		namespace, pod = "N/A", name
+	}
+	return []string{keys[0] + ":" + namespace, keys[1] + ":" + pod}
+}
+
+// inOne is the mean of the pods of one name, whatever their namespace.
+func inOne(values map[string]float64) map[string]float64 {
+	sums, counts := map[string]float64{}, map[string]float64{}
+	for name, v := range values {
+		pod := name[strings.IndexByte(name, '/')+1:]
+		sums[pod] += v
+		counts[pod]++
+	}
+	for pod := range sums {
+		sums[pod] /= counts[pod]
+	}
+	return sums
 }
 
 func measured(f func(service, env string) map[string]float64, service, env string) map[string]float64 {
@@ -145,7 +178,7 @@ var sizes = map[string]struct {
 	"tebibyte": {"bytes", 1 << 40}, "pebibyte": {"bytes", 1 << 50},
 }
 
-func oneSeries(query, metric, tag string, value float64, unit string, from, to int64) map[string]any {
+func oneSeries(query, metric string, tags []string, value float64, unit string, from, to int64) map[string]any {
 	size, ok := sizes[unit]
 	if !ok {
 		size.family, size.scale = "other", 1
@@ -161,7 +194,7 @@ func oneSeries(query, metric, tag string, value float64, unit string, from, to i
 		units = []any{map[string]any{"family": size.family, "name": unit, "plural": unit + "s", "scale_factor": size.scale, "short_name": unit, "id": 0}, nil}
 	}
 	return map[string]any{
-		"metric": metric, "display_name": metric, "scope": tag, "tag_set": []string{tag},
+		"metric": metric, "display_name": metric, "scope": strings.Join(tags, ","), "tag_set": tags,
 		"unit": units, "pointlist": points, "interval": 60, "length": len(points), "aggr": "avg", "expression": query,
 		"start": from * 1000, "end": to * 1000, "query_index": 0, "attributes": map[string]any{},
 	}

@@ -36,9 +36,8 @@ func (f *Finder) Confirm(ctx context.Context, t incident.Target) error {
 	}
 	if err != nil {
 		e := inWords(timedOut(ctx, err), f.access("get", "", t.Namespace))
-		// Whatever the reason: a pod that cannot be told from another is out
-		// of reach.
-		e.What, e.Words = incident.OutcomeUnreachable, "not asked, since nobody confirms that its address is still its own: "+e.Words
+		// Whatever the reason: it is not the pod's, which was not asked.
+		e.What, e.Words = incident.OutcomeDiscovery, "not asked, since nobody confirms that its address is still its own: "+e.Words
 		if errors.Is(context.Cause(ctx), context.Canceled) {
 			e.What, e.retry = incident.OutcomeCanceled, false
 		}

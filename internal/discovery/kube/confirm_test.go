@@ -89,7 +89,7 @@ func TestConfirm(t *testing.T) {
 					return true
 				})
 			},
-			want: incident.OutcomeUnreachable, words: `profbot's ClusterRole lacks the rule {apiGroups: [""], resources: [pods], verbs: [get]}`,
+			want: incident.OutcomeDiscovery, words: `profbot's ClusterRole lacks the rule {apiGroups: [""], resources: [pods], verbs: [get]}`,
 		},
 		"a storm": {
 			change: func(s *kubetest.Server, _ *corev1.Pod) {
@@ -98,11 +98,11 @@ func TestConfirm(t *testing.T) {
 					return true
 				})
 			},
-			want: incident.OutcomeUnreachable, words: "nobody confirms that its address is still its own", retry: true,
+			want: incident.OutcomeDiscovery, words: "nobody confirms that its address is still its own", retry: true,
 		},
 		"nobody there": {
 			change: func(s *kubetest.Server, _ *corev1.Pod) { s.Close() },
-			want:   incident.OutcomeUnreachable, words: "the API server does not answer", retry: true,
+			want:   incident.OutcomeDiscovery, words: "the API server does not answer", retry: true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
