@@ -148,7 +148,7 @@ func (w *walk) clock(context.Context) {
 }
 
 func (c clock) result() Result {
-	r := Result{Area: "Clock", What: c.whose, Note: "agrees with this machine within " + maxSkew.String()}
+	r := Result{Area: "Clock", What: c.whose, Note: "agrees with this machine within a minute"}
 	if c.ahead.Abs() <= maxSkew {
 		return r
 	}

@@ -138,7 +138,7 @@ func TestGood(t *testing.T) {
 	}
 	holds(t, lines,
 		"good Configuration / values: every key is understood",
-		"good Storage / DATA: can be written to",
+		"good Storage / folder: DATA can be written to",
 		"good Storage / room: N GiB free",
 		"good Slack / token: @profbot in workspace Test",
 		"good Slack / scopes: all",
@@ -179,7 +179,7 @@ func TestBad(t *testing.T) {
 		{name: "busy", mode: pproftest.Page, want: []string{"bad Test pull / live-api, pod a: not a profile"}},
 		{name: "unknown service", w: world{opt: doctor.Options{Service: "chat"}}, want: []string{"bad Test pull / chat: ...known are live-api"}},
 		{name: "clock", w: world{opt: doctor.Options{Now: func() time.Time { return time.Now().Add(4 * time.Minute) }}}, want: []string{"bad Clock / Slack: this machine's clock is ...fast -> set it by NTP"}},
-		{name: "data folder", w: world{env: []string{"PROFBOT_DATA=/dev/null/x"}}, want: []string{"bad Storage / /dev/null/x: "}},
+		{name: "data folder", w: world{env: []string{"PROFBOT_DATA=/dev/null/x"}}, want: []string{"bad Storage / folder: ...not a directory -> set data to a folder: a file stands in its way"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.w.pod = newPod(t, tc.mode)

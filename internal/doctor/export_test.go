@@ -1,5 +1,7 @@
 package doctor
 
+import "time"
+
 // What golden tests look at without a broken disk, a public address or an hour
 // of difference between clocks.
 var (
@@ -24,3 +26,6 @@ func NewPerson(uid int, noChmod bool, groups ...int) Person { return person{uid,
 
 // Reach is the next step where a server was not reached.
 func Reach(host, url, key string, err error) string { return server{host, url, key}.reach(err) }
+
+// Clock is what is told of somebody's clock that is so far ahead.
+func Clock(whose string, ahead time.Duration) Result { return clock{whose, ahead}.result() }

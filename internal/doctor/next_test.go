@@ -325,8 +325,13 @@ func TestNextMachine(t *testing.T) {
 		name string
 		err  error
 	}{
-		{"a full disk", syscall.ENOSPC}, {"a quota", syscall.EDQUOT}, {"a read-only disk", syscall.EROFS}, {"somebody else's folder", syscall.EACCES},
-		{"no such folder", syscall.ENOENT}, {"a file in its way", syscall.ENOTDIR}, {"a broken disk", syscall.EIO},
+		{"a full disk", syscall.ENOSPC},
+		{"a quota", syscall.EDQUOT},
+		{"a read-only disk", syscall.EROFS},
+		{"somebody else's folder", syscall.EACCES},
+		{"no such folder", syscall.ENOENT},
+		{"a file in its way", syscall.ENOTDIR},
+		{"a broken disk", syscall.EIO},
 	} {
 		next := doctor.MendFolder("/var/lib/profbot", &fs.PathError{Op: "open", Path: "/var/lib/profbot/x", Err: tc.err})
 		next = strings.NewReplacer(user, "UID:GID", group, "fsGroup of the pod to GID").Replace(next)
@@ -336,6 +341,10 @@ func TestNextMachine(t *testing.T) {
 	tell(t, &b, "hardly any room", doctor.Room(free, 720*time.Hour))
 	tell(t, &b, "little room", doctor.Room(500<<20, 720*time.Hour))
 	tell(t, &b, "room", doctor.Room(5<<30, 720*time.Hour))
+
+	tell(t, &b, "a clock that is slow", doctor.Clock("Slack", 7*time.Minute+300*time.Millisecond))
+	tell(t, &b, "a clock that is fast", doctor.Clock("Datadog", -2*time.Hour))
+	tell(t, &b, "a clock that is right", doctor.Clock("Slack", 40*time.Second))
 
 	const me = 65532
 	const dir = "/var/lib/profbot"

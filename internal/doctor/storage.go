@@ -35,7 +35,7 @@ func (w *walk) storage(context.Context) {
 		if perr == nil {
 			perr = writable(parent)
 		}
-		w.result(area, dir, "does not exist yet and can be made", perr, mendFolder(parent, perr))
+		w.result(area, "folder", dir+" does not exist yet and can be made", perr, mendFolder(parent, perr))
 		return
 	}
 	if err == nil && !info.IsDir() {
@@ -44,7 +44,7 @@ func (w *walk) storage(context.Context) {
 	if err == nil {
 		err = writable(dir)
 	}
-	w.result(area, dir, "can be written to", err, mendFolder(dir, err))
+	w.result(area, "folder", dir+" can be written to", err, mendFolder(dir, err))
 	if err != nil {
 		return
 	}
@@ -70,7 +70,7 @@ func room(free uint64, retention time.Duration) Result {
 	if free >= lowSpace {
 		return r
 	}
-	r.State, r.Next = Warning, fmt.Sprintf("enlarge the volume, remove what else is on it, or keep incidents for less than %s: retention", retention)
+	r.State, r.Next = Warning, fmt.Sprintf("enlarge the volume, remove what else is on it, or keep incidents for less than %gh: retention", retention.Hours())
 	if free < fullSpace {
 		r.State, r.Note = Bad, fmt.Sprintf("%.1f MiB free: the next incident may not be stored", float64(free)/(1<<20))
 	}
