@@ -4,8 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/term"
 
 	"github.com/profbot/profbot/internal/config"
 	"github.com/profbot/profbot/internal/doctor"
@@ -22,63 +28,140 @@ type doctorCmd struct {
 
 // Help is what doctor --help adds to the flags.
 func (doctorCmd) Help() string {
-	return "It looks at the configuration, the data folder, Slack (token, scopes, channels), Datadog (keys, webhook, metric), the pods that are discovered, " +
-		"one pod's pprof, and the clock. It changes and posts nothing; a pull asks one pod for its goroutines and a second of its CPU. " +
-		"The exit code is 1 when something would be missing in an incident."
+	return `It looks at the configuration, the data folder, Slack (token, scopes, channels), Kubernetes (permissions, annotations), Datadog (keys, webhook, metric), one pod's pprof of each service and who else reaches it, and the clock. It changes and posts nothing; a pull asks one pod for its goroutines and a second of its CPU.
+
+✓ is good, - was not looked at, ! is a remark, ✗ would be missing in an incident; → is what to do. Colours are for terminals, without NO_COLOR.
+
+Exit codes: 0 ready (remarks do not count), 1 something is to mend or the configuration cannot be read, 2 the command line is wrong.`
 }
 
-// marks stand before each line.
-var marks = map[doctor.State]string{doctor.Good: "✓", doctor.Skipped: "-", doctor.Warning: "!", doctor.Bad: "✗"}
+// marks stand before each line, and can be told apart without colour.
+var marks = map[doctor.State]struct{ mark, colour string }{
+	doctor.Good: {"✓", "32"}, doctor.Skipped: {"-", "2"}, doctor.Warning: {"!", "33"}, doctor.Bad: {"✗", "31"},
+}
 
 func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 	cfg, err := config.Load(c.Config, os.Environ())
 	if err != nil {
 		return err
 	}
-	area, warnings := "", 0
-	opt := doctor.Options{Config: cfg, Service: c.Service, URL: c.URL, Webhook: c.Webhook, NoPull: c.NoPull}
-	enc := json.NewEncoder(s.out)
-	enc.SetEscapeHTML(false)
-	var werr error
-	opt.Tell = func(r doctor.Result) {
-		if r.State == doctor.Warning {
-			warnings++
-		}
-		if c.JSON {
-			if err := enc.Encode(r); err != nil && werr == nil {
-				werr = fmt.Errorf("print a result: %w", err)
-			}
-			return
-		}
-		if r.Area != area {
-			area = r.Area
-			fmt.Fprintln(s.out, area)
-		}
-		fmt.Fprintf(s.out, "  %s %s", marks[r.State], r.What)
-		if r.Note != "" {
-			fmt.Fprintf(s.out, ": %s", strings.ReplaceAll(r.Note, "\n", "\n      "))
-		}
-		fmt.Fprintln(s.out)
-		if r.Next != "" {
-			fmt.Fprintf(s.out, "      → %s\n", r.Next)
-		}
+	begun := time.Now()
+	all, remarks := 0, 0
+	print := newPrinter(s.out).result
+	if c.JSON {
+		print = asJSON(s.out)
 	}
-	bad := doctor.Walk(ctx, opt)
-	if werr != nil {
-		return werr
+	var failed error
+	bad := doctor.Walk(ctx, doctor.Options{
+		Config: cfg, Service: c.Service, URL: c.URL, Webhook: c.Webhook, NoPull: c.NoPull,
+		Tell: func(r doctor.Result) {
+			all++
+			if r.State == doctor.Warning {
+				remarks++
+			}
+			if err := print(r); err != nil && failed == nil {
+				failed = fmt.Errorf("print a result: %w", err)
+			}
+		},
+	})
+	if failed != nil {
+		return failed
 	}
 	if !c.JSON {
-		switch {
-		case bad > 0:
-			fmt.Fprintf(s.out, "%s to mend before an incident comes\n", count(bad, "thing"))
-		case warnings > 0:
-			fmt.Fprintf(s.out, "ready, with %s\n", count(warnings, "remark"))
-		default:
-			fmt.Fprintln(s.out, "ready")
+		end := "ready"
+		if bad > 0 {
+			end = count(bad, "thing") + " to mend before an incident comes"
 		}
+		if remarks > 0 {
+			end += ", with " + count(remarks, "remark")
+		}
+		fmt.Fprintf(s.out, "\n%s; %s looked at in %s\n", end, count(all, "thing"), seconds(time.Since(begun)))
 	}
 	if bad > 0 {
 		return &exitError{code: 1}
 	}
 	return nil
 }
+
+func asJSON(out io.Writer) func(doctor.Result) error {
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	return func(r doctor.Result) error {
+		return enc.Encode(struct {
+			doctor.Result
+			TookMS int64 `json:"took_ms"`
+		}{r, r.Took.Milliseconds()})
+	}
+}
+
+// printer writes results for people, in groups, as they come.
+type printer struct {
+	out    io.Writer
+	colour bool
+	area   string // of the result before
+}
+
+func newPrinter(out io.Writer) *printer {
+	f, ok := out.(*os.File)
+	colour := ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return &printer{out: out, colour: colour}
+}
+
+// column is where notes begin; what is longer has its note on the next line.
+const column = 34
+
+// slow is from when on it is told how long something took.
+const slow = time.Second
+
+func (p *printer) result(r doctor.Result) error {
+	var b strings.Builder
+	if r.Area != p.area {
+		if p.area != "" {
+			b.WriteByte('\n')
+		}
+		p.area = r.Area
+		fmt.Fprintln(&b, p.paint("1", r.Area))
+	}
+	m := marks[r.State]
+	what, note := oneLine(r.What), oneLine(r.Note)
+	if r.Took >= slow {
+		note += fmt.Sprintf(" (%s)", seconds(r.Took))
+	}
+	indent := "\n" + strings.Repeat(" ", column)
+	gap := indent
+	if n := column - 4 - utf8.RuneCountInString(what); n >= 2 {
+		gap = strings.Repeat(" ", n)
+	}
+	fmt.Fprintf(&b, "  %s %s%s%s\n", p.paint(m.colour, m.mark), what, gap, note)
+	if r.Next != "" {
+		fmt.Fprintf(&b, "%s%s %s\n", indent[1:], p.paint("1", "→"), oneLine(r.Next))
+	}
+	_, err := io.WriteString(p.out, b.String())
+	return err
+}
+
+// paint colours a text by a code of ECMA-48, on a terminal.
+func (p *printer) paint(code, text string) string {
+	if !p.colour {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// oneLine keeps what comes from outside from moving the cursor or breaking the
+// columns.
+func oneLine(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return -1
+		}
+		return r
+	}, s)
+	return strings.TrimSpace(s)
+}
+
+// seconds writes a duration for people: "0.4 s".
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

@@ -152,11 +152,11 @@ func TestInstallDatadogFails(t *testing.T) {
 		{"a password in the address", good, []string{"--url=https://u:p@profbot.example.com"}, 1, "leave user, password and query out"},
 		{"thresholds of nothing", good, []string{"--url=https://x", "--critical=2"}, 1, "name its service with --monitor"},
 		{"a short token", "", []string{"--url=https://x", "--token=short"}, 1, "5 characters can be guessed"},
-		{"a fault elsewhere does not count", good + "slack:\n  channel: '#live'\n", []string{"--url=https://x"}, 1, "lacks the permission create_webhooks"},
+		{"a fault elsewhere does not count", good + "slack:\n  channel: '#live'\n", []string{"--url=https://x"}, 1, "lacks the permission integrations_read"},
 		{"a fault in its own keys", good + "datadog: {}\n", []string{"--url=https://x"}, 1, "profbot.yaml"},
 		{"a key that is none", "webhook:\n  token: [x]\n", []string{"--url=https://x"}, 1, "webhook.token: there is no such key: write tokens"},
-		{"another site", good, []string{"--url=https://x", "--site=example.com"}, 1, "create_webhooks"}, // api_url replaces the site
-		{"a wrong key", good, []string{"--url=https://x", "--api-key=wrong"}, 1, "HTTP 403: check datadog.api_key, datadog.app_key (scope create_webhooks) and datadog.site"},
+		{"another site", good, []string{"--url=https://x", "--site=example.com"}, 1, "integrations_read"}, // api_url replaces the site
+		{"a wrong key", good, []string{"--url=https://x", "--api-key=wrong"}, 1, "HTTP 403: check datadog.api_key, datadog.app_key (scope integrations_read) and datadog.site"},
 	} {
 		code, _, errs := install(t, s, tc.more, tc.args...)
 		if code != tc.code || !strings.Contains(errs, tc.want) {

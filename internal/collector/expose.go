@@ -76,10 +76,22 @@ func (c *Collector) Expose(ctx context.Context, t incident.Target) (Exposure, er
 	if resp, err = q.knock(outer, ctx, client, &root, nil); err != nil {
 		return x, err
 	}
-	// Nothing at all, a hint to the index, and pprof itself are what a port of
-	// its own has at its front page.
-	x.Shared = resp.status/100 == 2 && resp.header.Get("X-Go-Pprof") == "" && !strings.Contains(resp.body, "/debug/pprof")
+	x.Shared = resp.other()
 	return x, nil
+}
+
+// other tells whether a front page is that of something beside pprof. A port of
+// pprof's own has nothing there, a hint to the index, or pprof itself. A
+// redirect to a login, the asking for credentials, and an API's "not found" in
+// JSON come from something that serves.
+func (k knocked) other() bool {
+	switch {
+	case k.header.Get("X-Go-Pprof") != "", strings.Contains(k.body+k.header.Get("Location"), "/debug/pprof"):
+		return false
+	case k.status == http.StatusNotFound:
+		return strings.Contains(k.header.Get("Content-Type"), "json")
+	}
+	return k.status/100 >= 2 && k.status/100 <= 4
 }
 
 // stranger is a client without a certificate of its own.

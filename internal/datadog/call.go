@@ -33,9 +33,22 @@ type operation struct {
 type failure struct {
 	status int // 0 when there was no answer
 	words  string
+	next   string // what to do, step by step
 }
 
 func (f *failure) Error() string { return f.words }
+
+// Next is what to do about an error of this package, step by step and in one
+// line. It is "" when Datadog was not reached: then it is about the way there.
+func Next(err error) string {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.next
+	}
+	if l, ok := errors.AsType[later](err); ok {
+		return fmt.Sprintf("run it again in %s; if that does not help, another user of the organisation's API uses the limit up: look at the metric datadog.apis.usage.per_org", l.after)
+	}
+	return ""
+}
 
 // later is an error that says when to come back.
 type later struct {
@@ -106,11 +119,14 @@ func (c *Client) explain(ctx context.Context, op operation, hr *http.Response, e
 	if op.permission != "" {
 		keys = fmt.Sprintf("datadog.api_key, datadog.app_key (scope %s)", op.permission)
 	}
-	f := &failure{status: hr.StatusCode}
+	f := &failure{status: hr.StatusCode, next: "look at https://status.datadoghq.com, and run it again"}
+	const between = "something between here and Datadog answers in its place: leave datadog.api_url empty, set datadog.site to the site in the address of your Datadog pages, and look at HTTPS_PROXY"
 	switch status := hr.StatusCode; {
 	case status == http.StatusForbidden && op.permission != "" && strings.Contains(words, "permission authorization"):
+		f.next = c.grant(op.permission)
 		f.words = fmt.Sprintf("HTTP 403: datadog.app_key, or the role of its owner, lacks the permission %s; it says %q", op.permission, words)
 	case status == http.StatusForbidden || status == http.StatusUnauthorized:
+		f.next = c.renew(op.permission)
 		f.words = fmt.Sprintf("HTTP %d: check %s and datadog.site; it says %q", status, keys, words)
 	case status == http.StatusTooManyRequests:
 		reset := hr.Header.Get("X-RateLimit-Reset")
@@ -119,16 +135,45 @@ func (c *Client) explain(ctx context.Context, op operation, hr *http.Response, e
 			return later{min(time.Duration(min(n, 1<<30))*time.Second, maxReset), f.words}
 		}
 	case status >= 300 && status < 400:
+		f.next = between
 		f.words = fmt.Sprintf("HTTP %d: redirects are not followed, since the keys would go along; check datadog.site and datadog.api_url", status)
 	case status < 300 && json.Valid(answer.ErrorBody):
 		// Not quoted: what it is made of may be somebody's secret.
+		f.next = between
 		f.words = "the answer is not understood: it is JSON of another shape"
 	case status < 300:
+		f.next = between
 		f.words = fmt.Sprintf("the answer is not understood: it begins with %q", words)
+	case status == http.StatusBadRequest:
+		f.next = "compare datadog.metric and datadog.memory with their names on " + c.site() + "/metric/summary"
+		f.words = fmt.Sprintf("HTTP %d: %q", status, words)
+	case status < 500:
+		f.next = between
+		f.words = fmt.Sprintf("HTTP %d: %q", status, words)
 	default:
 		f.words = fmt.Sprintf("HTTP %d: %q", status, words)
 	}
 	return f
+}
+
+// keysPage is where an organisation's keys are: kind is "api" or "application".
+func (c *Client) keysPage(kind string) string {
+	return c.site() + "/organization-settings/" + kind + "-keys"
+}
+
+// grant is the next step where the application key lacks a permission.
+func (c *Client) grant(permission string) string {
+	return fmt.Sprintf("open %s, choose the key of datadog.app_key, and under Scope add %s; where it has no scopes, give a role of its owner that permission", c.keysPage("application"), permission)
+}
+
+// renew is the next step where Datadog knows a key not at all: the application
+// key when a permission is needed, else the API key.
+func (c *Client) renew(permission string) string {
+	if permission == "" {
+		return fmt.Sprintf("open %s, copy a key into datadog.api_key (PROFBOT_DATADOG_API_KEY) and restart profbot; if your Datadog pages are at another address than %s, set datadog.site to theirs: datadoghq.eu, us3.datadoghq.com, us5.datadoghq.com, ap1.datadoghq.com, ...",
+			c.keysPage("api"), c.site())
+	}
+	return fmt.Sprintf("open %s, make a key with the scopes timeseries_query, monitors_read and events_read, put it into datadog.app_key (PROFBOT_DATADOG_APP_KEY) and restart profbot; it must be of the API key's organisation", c.keysPage("application"))
 }
 
 // errorWords is what an answer that is an error says, without the JSON around

@@ -16,14 +16,15 @@ import (
 type Access struct {
 	Permission string // Datadog's name: "timeseries_query"
 	Use        string // what profbot does with it, in a few plain words
-	Err        error  // nil when it may; else what to do
+	Err        error  // nil when it may; [Next] says what to do
 }
 
 // Validate tells whether the keys are good for what profbot reads. The error
 // is about the API key and the site; each Access about the application key,
 // which is asked nothing when there is an error. It makes four cheap calls and
-// changes nothing. What installing needs beside (create_webhooks,
-// monitors_write, monitor_config_policy_write) cannot be tried without doing it.
+// changes nothing. What installing needs beside (integrations_read,
+// create_webhooks, manage_integrations, monitors_write,
+// monitor_config_policy_write) is named when it is lacking.
 func (c *Client) Validate(ctx context.Context) ([]Access, error) {
 	if _, err := c.validate(ctx); err != nil {
 		return nil, err
@@ -56,7 +57,9 @@ func (c *Client) validate(ctx context.Context) (http.Header, error) {
 		return v, hr, err
 	})
 	if err == nil && !v.GetValid() {
-		err = fmt.Errorf("check the API key at Datadog: %s does not know it; check datadog.api_key and datadog.site", c.opt.Site)
+		err = fmt.Errorf("check the API key at Datadog: %w", &failure{
+			words: fmt.Sprintf("%s does not know it; check datadog.api_key and datadog.site", c.opt.Site), next: c.renew(""),
+		})
 	}
 	return header, err
 }
@@ -81,16 +84,22 @@ func (c *Client) ClockSkew(ctx context.Context) (time.Duration, error) {
 }
 
 // CheckWebhook tells whether the webhook of a name exists, points to the
-// address and sends an Authorization header. The error says what to do.
+// address and sends an Authorization header. [Next] of the error says what to do.
 func (c *Client) CheckWebhook(ctx context.Context, name, address string) error {
 	have, err := c.webhook(ctx, name)
+	bad := func(format string, args ...any) error {
+		return &failure{
+			words: fmt.Sprintf("the webhook %q in Datadog ", name) + fmt.Sprintf(format, args...),
+			next:  fmt.Sprintf("profbot install datadog --name %s --url %s", name, strings.TrimSuffix(address, "/webhooks/datadog")),
+		}
+	}
 	switch {
 	case statusOf(err) == http.StatusNotFound:
-		return fmt.Errorf("there is no webhook %q in Datadog: profbot install datadog makes it", name)
+		return bad("does not exist")
 	case err != nil:
 		return err
 	case have.GetUrl() != address:
-		return fmt.Errorf("the webhook %q in Datadog points to %s and not to %s: profbot install datadog corrects it", name, withoutSecrets(have.GetUrl()), address)
+		return bad("points to %s and not to %s", withoutSecrets(have.GetUrl()), address)
 	}
 	headers := map[string]string{}
 	_ = json.Unmarshal([]byte(have.GetCustomHeaders()), &headers) // a text that is no JSON sends no header
@@ -99,5 +108,5 @@ func (c *Client) CheckWebhook(ctx context.Context, name, address string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the webhook %q in Datadog sends no Authorization header: profbot install datadog adds it", name)
+	return bad("sends no Authorization header")
 }

@@ -85,7 +85,7 @@ func TestCheckWebhook(t *testing.T) {
 		have *datadogtest.Webhook
 		want string
 	}{
-		{nil, `there is no webhook "profbot" in Datadog: profbot install datadog makes it`},
+		{nil, `the webhook "profbot" in Datadog does not exist`},
 		{&datadogtest.Webhook{URL: "https://user:hunter2@elsewhere/x?token=hunter2"}, `points to https://elsewhere/x and not to https://profbot/webhooks/datadog`},
 		{&datadogtest.Webhook{URL: "https://profbot/webhooks/datadog"}, "sends no Authorization header"},
 		{&datadogtest.Webhook{URL: "https://profbot/webhooks/datadog", CustomHeaders: header(`{"X-Team": "live"}`)}, "sends no Authorization header"},
@@ -98,6 +98,9 @@ func TestCheckWebhook(t *testing.T) {
 		err := c.CheckWebhook(t.Context(), "profbot", "https://profbot/webhooks/datadog")
 		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) || err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%+v: error %v", tc.have, err)
+		}
+		if want := "profbot install datadog --name profbot --url https://profbot"; err != nil && datadog.Next(err) != want {
+			t.Errorf("the next step is %q", datadog.Next(err))
 		}
 	}
 	s.FaultNext(1, datadogtest.Fault{Status: http.StatusBadRequest})

@@ -86,7 +86,7 @@ func (c *Client) InstallWebhook(ctx context.Context, w Webhook) ([]Step, error) 
 
 func (c *Client) installVariable(ctx context.Context, w Webhook) (Step, error) {
 	step := Step{What: "custom variable " + w.Variable, Result: Unchanged, Note: "its value is hidden and was not compared; --rotate sets it"}
-	read := operation{"GetWebhooksIntegrationCustomVariable", "read the custom variable " + w.Variable, "create_webhooks"}
+	read := operation{"GetWebhooksIntegrationCustomVariable", "read the custom variable " + w.Variable, "integrations_read"}
 	have, err := call(ctx, c, read, func(ctx context.Context) (v1.WebhooksIntegrationCustomVariableResponse, *http.Response, error) {
 		return c.webhooks.GetWebhooksIntegrationCustomVariable(ctx, w.Variable)
 	})
@@ -103,7 +103,7 @@ func (c *Client) installVariable(ctx context.Context, w Webhook) (Step, error) {
 	write := v1.NewWebhooksIntegrationApi(c.writer)
 	if !exists {
 		step.Result, step.Note = Created, "hidden from view"
-		op := operation{"CreateWebhooksIntegrationCustomVariable", "create the custom variable " + w.Variable, "create_webhooks"}
+		op := operation{"CreateWebhooksIntegrationCustomVariable", "create the custom variable " + w.Variable, "manage_integrations"}
 		_, err := call(ctx, c, op, func(ctx context.Context) (v1.WebhooksIntegrationCustomVariableResponse, *http.Response, error) {
 			return write.CreateWebhooksIntegrationCustomVariable(ctx, *v1.NewWebhooksIntegrationCustomVariable(true, w.Variable, w.Token))
 		})
@@ -113,7 +113,7 @@ func (c *Client) installVariable(ctx context.Context, w Webhook) (Step, error) {
 	if !have.GetIsSecret() {
 		step.Note = "it could be read by everybody; now it is hidden from view and has the token"
 	}
-	op := operation{"UpdateWebhooksIntegrationCustomVariable", "update the custom variable " + w.Variable, "create_webhooks"}
+	op := operation{"UpdateWebhooksIntegrationCustomVariable", "update the custom variable " + w.Variable, "manage_integrations"}
 	body := v1.NewWebhooksIntegrationCustomVariableUpdateRequest()
 	body.SetIsSecret(true)
 	body.SetValue(w.Token)
@@ -134,7 +134,7 @@ func uncertain(err error) error {
 
 // webhook reads a webhook.
 func (c *Client) webhook(ctx context.Context, name string) (v1.WebhooksIntegration, error) {
-	op := operation{"GetWebhooksIntegration", "read the webhook " + name, "create_webhooks"}
+	op := operation{"GetWebhooksIntegration", "read the webhook " + name, "integrations_read"}
 	return call(ctx, c, op, func(ctx context.Context) (v1.WebhooksIntegration, *http.Response, error) {
 		return c.webhooks.GetWebhooksIntegration(ctx, name)
 	})
@@ -175,7 +175,7 @@ func (c *Client) installHook(ctx context.Context, w Webhook) (Step, error) {
 	body.SetPayload(w.Payload)
 	body.SetCustomHeaders(headers)
 	body.SetEncodeAs(v1.WEBHOOKSINTEGRATIONENCODING_JSON)
-	op := operation{"UpdateWebhooksIntegration", "update the webhook " + w.Name, "create_webhooks"}
+	op := operation{"UpdateWebhooksIntegration", "update the webhook " + w.Name, "manage_integrations"}
 	_, err = call(ctx, c, op, func(ctx context.Context) (v1.WebhooksIntegration, *http.Response, error) {
 		return write.UpdateWebhooksIntegration(ctx, w.Name, *body)
 	})

@@ -96,7 +96,7 @@ func (c *Client) InstallRule(ctx context.Context, r Rule) (Step, error) {
 // ruleFor finds the rule with the same tags that has the recipient, else one of
 // our own; nil when there is none.
 func (c *Client) ruleFor(ctx context.Context, tags []string, recipient string) (*ruleData, error) {
-	op := operation{"GetMonitorNotificationRules", "read the notification rules", "monitor_config_policy_write"}
+	op := operation{"GetMonitorNotificationRules", "read the notification rules", "monitors_read"}
 	var found *ruleData
 	for page := range maxRules / rulesPage {
 		var list struct {

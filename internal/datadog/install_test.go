@@ -136,21 +136,62 @@ func TestInstallWebhookRefuses(t *testing.T) {
 	if steps, err := c.InstallWebhook(t.Context(), w); err == nil || !strings.Contains(err.Error(), "run this again with --rotate") || len(steps) != 0 {
 		t.Errorf("%v, %v", steps, err)
 	}
-	no, c := start(t, datadogtest.Options{Permissions: []string{"monitors_read", "timeseries_query"}})
-	for want, err := range map[string]error{
-		"create_webhooks":             second(c.InstallWebhook(t.Context(), hook())),
-		"monitors_write":              second(c.InstallMonitor(t.Context(), datadog.CPUMonitor{Service: "live-api", Webhook: "profbot"})),
-		"monitor_config_policy_write": second(c.InstallRule(t.Context(), datadog.Rule{Tags: []string{"a:b"}, Webhook: "profbot"})),
+}
+
+// TestInstallPermissions takes each permission away in turn: the one that is
+// named is the one that is missing, and what was not allowed was not done.
+func TestInstallPermissions(t *testing.T) {
+	all := []string{"integrations_read", "create_webhooks", "manage_integrations", "monitors_read", "monitors_write", "monitor_config_policy_write", "timeseries_query"}
+	fresh := func(*datadogtest.Server) {}
+	other := func(s *datadogtest.Server) {
+		s.PutVariable(datadogtest.Variable{Name: "PROFBOT_TOKEN", Value: "in plain sight"})
+		s.PutWebhook(datadogtest.Webhook{Name: "profbot", URL: "https://elsewhere", EncodeAs: "json", Payload: "{}"})
+		s.PutRule(datadogtest.Rule{ID: "r1", Name: "profbot: a:b", Tags: []string{"a:b"}, Recipients: []string{"slack-ops"}})
+	}
+	hooked := func(s *datadogtest.Server) {
+		other(s)
+		s.PutVariable(datadogtest.Variable{Name: "PROFBOT_TOKEN", Value: hookToken, Secret: true})
+	}
+	webhook := func(t *testing.T, c *datadog.Client) error { return second(c.InstallWebhook(t.Context(), hook())) }
+	rule := func(t *testing.T, c *datadog.Client) error {
+		return second(c.InstallRule(t.Context(), datadog.Rule{Tags: []string{"a:b"}, Webhook: "profbot"}))
+	}
+	monitor := func(t *testing.T, c *datadog.Client) error {
+		return second(c.InstallMonitor(t.Context(), datadog.CPUMonitor{Service: "live-api", Webhook: "profbot"}))
+	}
+	for _, tc := range []struct {
+		lacks, doing string
+		state        func(*datadogtest.Server)
+		do           func(*testing.T, *datadog.Client) error
+		writes       int // that are done before
+	}{
+		{"integrations_read", "read the custom variable PROFBOT_TOKEN", fresh, webhook, 0},
+		{"manage_integrations", "create the custom variable PROFBOT_TOKEN", fresh, webhook, 1},
+		{"manage_integrations", "update the custom variable PROFBOT_TOKEN", other, webhook, 1},
+		{"manage_integrations", "update the webhook profbot", hooked, webhook, 1},
+		{"create_webhooks", "create the webhook profbot", fresh, webhook, 2},
+		{"monitors_read", "look for the monitor at Datadog", fresh, monitor, 0},
+		{"monitors_write", "create the monitor", fresh, monitor, 1},
+		{"monitors_read", "read the notification rules", fresh, rule, 0},
+		{"monitor_config_policy_write", "create the notification rule for a:b", fresh, rule, 1},
+		{"monitor_config_policy_write", "update the notification rule for a:b", other, rule, 1},
 	} {
-		if err == nil || !strings.Contains(err.Error(), "HTTP 403: datadog.app_key, or the role of its owner, lacks the permission "+want) {
-			t.Errorf("%s: %v", want, err)
+		s, c := start(t, datadogtest.Options{Permissions: slices.DeleteFunc(slices.Clone(all), func(p string) bool { return p == tc.lacks })})
+		tc.state(s)
+		err := tc.do(t, c)
+		if err == nil || !strings.HasPrefix(err.Error(), tc.doing) || !strings.Contains(err.Error(), "HTTP 403: datadog.app_key, or the role of its owner, lacks the permission "+tc.lacks) {
+			t.Errorf("%s without %s: %v", tc.doing, tc.lacks, err)
+			continue
 		}
 		if strings.Contains(err.Error(), "--rotate") {
-			t.Errorf("%s is certain: %v", want, err)
+			t.Errorf("%s is certain: %v", tc.doing, err)
 		}
-	}
-	if len(no.Webhooks()) != 0 {
-		t.Error("a webhook was made")
+		if next := datadog.Next(err); !strings.Contains(next, tc.lacks) || !strings.Contains(next, "/organization-settings/application-keys") {
+			t.Errorf("the next step is %q", next)
+		}
+		if n := len(s.Writes()); n != tc.writes { // the refused one is the last
+			t.Errorf("%s without %s: %d calls that write", tc.doing, tc.lacks, n)
+		}
 	}
 }
 

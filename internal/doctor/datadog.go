@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -23,29 +24,46 @@ func (w *walk) datadog(ctx context.Context) {
 		Site: d.Site, APIKey: d.APIKey.Reveal(), AppKey: d.AppKey.Reveal(), Metric: d.Metric, Memory: d.Memory, URL: d.APIURL, Logger: w.Logger, Now: w.Now,
 	})
 	if err != nil {
-		w.result(area, "settings", "", err, "")
+		w.result(area, "settings", "", err, "correct it below datadog in the configuration")
 		return
 	}
 	access, err := c.Validate(ctx)
-	w.result(area, "API key", "valid at "+d.Site, err, "")
+	w.result(area, "API key", "valid at "+d.Site, err, w.mendDatadog(err))
 	if err != nil {
 		return // every other call would say the same
 	}
 	if ahead, err := c.ClockSkew(ctx); err == nil {
 		w.clocks = append(w.clocks, clock{"Datadog", ahead})
 	}
-	for _, a := range access {
-		r := Result{Area: area, What: "application key", Note: fmt.Sprintf("may %s (%s)", a.Use, a.Permission)}
-		if a.Err != nil {
-			// Only the choice of pods suffers much: the rest is left out.
-			r.State, r.Note = Warning, fmt.Sprintf("cannot %s: %v", a.Use, a.Err)
-		}
-		w.tell(r)
-	}
-	if len(access) == 0 || access[0].Err == nil {
+	w.access(access)
+	if access[0].Err == nil {
 		w.metric(ctx, c)
 	}
 	w.webhook(ctx, c)
+}
+
+// access tells what the application key may do. Without the first permission
+// an incident takes the wrong pods; without the others something is left out.
+func (w *walk) access(access []datadog.Access) {
+	const area = "Datadog"
+	first, same := w.mendDatadog(access[0].Err), true
+	for _, a := range access {
+		same = same && w.mendDatadog(a.Err) == first
+	}
+	if same && first != "" { // it is about the key, not about what it may do
+		w.result(area, "app key", "", fmt.Errorf("cannot choose the hot pods, nor anything else: %w", access[0].Err), first)
+		return
+	}
+	for i, a := range access {
+		r := Result{Area: area, What: "app key, " + a.Permission, Note: "may " + a.Use}
+		if a.Err != nil {
+			r.State, r.Note, r.Next = Warning, fmt.Sprintf("cannot %s: %v", a.Use, a.Err), w.mendDatadog(a.Err)
+			if i == 0 {
+				r.State = Bad
+			}
+		}
+		w.tell(r)
+	}
 }
 
 // webhook looks for the one that profbot install datadog makes. Alerts may
@@ -57,9 +75,18 @@ func (w *walk) webhook(ctx context.Context, c *datadog.Client) {
 	}
 	r := Result{Area: "Datadog", What: "webhook", Note: fmt.Sprintf("%q leads to %s and carries a token", w.Webhook, w.URL)}
 	if err := c.CheckWebhook(ctx, w.Webhook, strings.TrimRight(w.URL, "/")+"/webhooks/datadog"); err != nil {
-		r.State, r.Note = Warning, err.Error()
+		r.State, r.Note, r.Next = Warning, err.Error(), w.mendDatadog(err)
 	}
 	w.tell(r)
+}
+
+// mendDatadog is the next step after a call that failed; "" for none.
+func (w *walk) mendDatadog(err error) string {
+	if err == nil {
+		return ""
+	}
+	d := w.Config.Datadog
+	return cmp.Or(datadog.Next(err), server{"api." + cmp.Or(d.Site, datadog.DefaultSite), d.APIURL, "datadog.api_url"}.reach(err))
 }
 
 // metric looks whether the metrics that pods are chosen by have data, of the
@@ -70,10 +97,10 @@ func (w *walk) metric(ctx context.Context, c *datadog.Client) {
 	}
 	for _, s := range w.chosen() {
 		loads, err := c.PodLoad(ctx, s, "", incident.MeasureCPU, 0)
-		r := Result{Area: "Datadog", What: w.Config.Datadog.Metric, Note: fmt.Sprintf("has data of %d pods of %s", len(loads), s)}
+		r := Result{Area: "Datadog", What: w.Config.Datadog.Metric, Note: fmt.Sprintf("has data of %s of %s", count(len(loads), "pod"), s)}
 		switch {
 		case err != nil:
-			r.State, r.Note = Warning, err.Error()
+			r.State, r.Note, r.Next = Warning, err.Error(), w.mendDatadog(err)
 		case len(loads) == 0:
 			r.State, r.Note = Warning, fmt.Sprintf("has no data of pods of %s in the last minutes", s)
 			r.Next = fmt.Sprintf("look in Datadog for %s{service:%s} by {pod_name}; another metric can be set with datadog.metric", w.Config.Datadog.Metric, s)

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/profbot/profbot/internal/app"
@@ -34,7 +35,9 @@ type Result struct {
 	State State  `json:"state"`
 	What  string `json:"what"`           // what was looked at
 	Note  string `json:"note,omitempty"` // what was found; "" when there is nothing to add
-	Next  string `json:"next,omitempty"` // the next step, for all but Good; "" when the note says it
+	Next  string `json:"next,omitempty"` // the next step; always there for Warning and Bad
+	// Took is the time since the result before.
+	Took time.Duration `json:"-"`
 }
 
 // Options configure a walk. Config is required.
@@ -60,6 +63,7 @@ type walk struct {
 	clocks   []clock
 	fleet    *app.Fleet // nil when it cannot be built
 	services []string   // that have pods, by name
+	told     time.Time  // when the last result was
 }
 
 // clock is how far somebody else's clock is ahead of ours.
@@ -78,7 +82,7 @@ func Walk(ctx context.Context, opt Options) (bad int) {
 		opt.Now = time.Now
 	}
 	opt.Webhook = cmp.Or(opt.Webhook, "profbot")
-	w := &walk{Options: opt}
+	w := &walk{Options: opt, told: time.Now()}
 	defer func() {
 		if w.fleet != nil {
 			w.fleet.Stop()
@@ -86,7 +90,7 @@ func Walk(ctx context.Context, opt Options) (bad int) {
 	}()
 	for _, look := range []func(context.Context){w.configuration, w.storage, w.slack, w.find, w.datadog, w.pull, w.clock} {
 		if ctx.Err() != nil {
-			w.tell(Result{Area: "doctor", State: Bad, What: "the walk", Note: fmt.Sprintf("stopped: %v", context.Cause(ctx))})
+			w.tell(Result{Area: "doctor", State: Bad, What: "the walk", Note: fmt.Sprintf("stopped: %v", context.Cause(ctx)), Next: "run it again to its end"})
 			break
 		}
 		look(ctx)
@@ -101,6 +105,8 @@ func (w *walk) tell(r Result) {
 	if r.State == Bad {
 		w.bad++
 	}
+	now := time.Now()
+	r.Took, w.told = now.Sub(w.told), now
 	w.Tell(r)
 }
 
@@ -117,7 +123,12 @@ func (w *walk) result(area, what, note string, err error, next string) {
 func (w *walk) configuration(context.Context) {
 	w.tell(Result{Area: "Configuration", What: "values", Note: "every key is understood"})
 	for _, note := range w.Config.Notes() {
-		w.tell(Result{Area: "Configuration", State: Warning, What: "values", Note: note})
+		// A note begins with its key.
+		key, _, _ := strings.Cut(note, " ")
+		w.tell(Result{
+			Area: "Configuration", State: Warning, What: key, Note: note,
+			Next: fmt.Sprintf("set %s, or PROFBOT_%s in the environment", key, strings.ToUpper(strings.ReplaceAll(key, ".", "_"))),
+		})
 	}
 }
 
@@ -132,14 +143,20 @@ func (w *walk) clock(context.Context) {
 		return
 	}
 	for _, c := range w.clocks {
-		r := Result{Area: "Clock", What: c.whose, Note: "agrees with this machine within " + maxSkew.String()}
-		if c.ahead.Abs() > maxSkew {
-			word := "ahead of"
-			if c.ahead < 0 {
-				word = "behind"
-			}
-			r.State, r.Note, r.Next = Bad, fmt.Sprintf("is %s %s this machine", c.ahead.Abs(), word), "set this machine's clock by NTP: signatures and metric windows depend on it"
-		}
-		w.tell(r)
+		w.tell(c.result())
 	}
+}
+
+func (c clock) result() Result {
+	r := Result{Area: "Clock", What: c.whose, Note: "agrees with this machine within a minute"}
+	if c.ahead.Abs() <= maxSkew {
+		return r
+	}
+	slow := "slow"
+	if c.ahead < 0 {
+		slow = "fast"
+	}
+	r.State, r.Note = Bad, fmt.Sprintf("this machine's clock is %s %s", c.ahead.Abs().Round(time.Second), slow)
+	r.Next = "set it by NTP: timedatectl set-ntp true, or chronyc makestep, on the machine (of a pod: on its node); signatures and the windows of metrics depend on it"
+	return r
 }

@@ -39,6 +39,10 @@ type world struct {
 	opt   doctor.Options
 
 	noDatadog bool // no keys are configured
+	// prepare is called with the stand-ins before the walk; nil does nothing.
+	prepare func(*slacktest.Server, *datadogtest.Server)
+	results []doctor.Result // of the walk
+	replace []string        // old and new, of what differs from run to run
 }
 
 // walk returns one line for each result, in which what differs from run to
@@ -57,6 +61,9 @@ func (w *world) walk(t *testing.T) (lines []string, bad int) {
 	}
 	dd := datadogtest.New(w.dd)
 	defer dd.Close()
+	if w.prepare != nil {
+		w.prepare(slack, dd)
+	}
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -76,11 +83,16 @@ func (w *world) walk(t *testing.T) (lines []string, bad int) {
 		t.Fatal(err)
 	}
 	w.opt.Tell = func(r doctor.Result) {
+		w.results = append(w.results, r)
+		if r.Next == "" && (r.State == doctor.Warning || r.State == doctor.Bad) {
+			t.Errorf("%s / %s: %s: there is no next step", r.Area, r.What, r.Note)
+		}
 		lines = append(lines, fmt.Sprintf("%s %s / %s: %s -> %s", r.State, r.Area, r.What, r.Note, r.Next))
 	}
 	bad = doctor.Walk(t.Context(), w.opt)
+	replace := append([]string{dir, "DATA", dd.URL, "DATADOG", slack.URL(), "SLACK"}, w.replace...)
 	for i, l := range lines {
-		l = strings.NewReplacer(dir, "DATA", dd.URL, "DATADOG", slack.URL(), "SLACK").Replace(l)
+		l = strings.NewReplacer(replace...).Replace(l)
 		lines[i] = regexp.MustCompile(`[0-9.]+ GiB`).ReplaceAllString(l, "N GiB")
 		if strings.Contains(l, "hunter2") {
 			t.Errorf("a secret stands in %q", l)
@@ -126,18 +138,18 @@ func TestGood(t *testing.T) {
 	}
 	holds(t, lines,
 		"good Configuration / values: every key is understood",
-		"good Storage / DATA: can be written to",
-		"good Storage / DATA: N GiB free",
+		"good Storage / folder: DATA can be written to",
+		"good Storage / room: N GiB free",
 		"good Slack / token: @profbot in workspace Test",
 		"good Slack / scopes: all",
-		"good Slack / channel #ops-alerts (C0PROFBOT0): the bot is in it",
+		"good Slack / channel #ops-alerts (C0PROFBOT0): @profbot is in it",
 		"good Pods / services: live-api",
 		"good Datadog / API key: valid at datadoghq.com",
-		"good Datadog / application key: may choose the hot pods (timeseries_query)",
-		"good Datadog / container.cpu.usage: has data of 1 pods of live-api",
+		"good Datadog / app key, timeseries_query: may choose the hot pods",
+		"good Datadog / container.cpu.usage: has data of 1 pod of live-api",
 		"skipped Datadog / webhook: ...--url",
-		"good Pods / live-api, pod a: goroutines and a second of CPU pulled",
-		"good Pods / live-api, pod a: pprof asks for no token, at a private address",
+		"good Test pull / live-api, pod a: goroutines and a second of CPU pulled",
+		"good Test pull / live-api, pod a: pprof asks for no token, and is asked at this machine's own address",
 		"good Clock / Slack: agrees",
 		"good Clock / Datadog: agrees",
 	)
@@ -159,15 +171,15 @@ func TestBad(t *testing.T) {
 		mode pproftest.Mode
 		want []string
 	}{
-		{name: "no scope", w: world{slack: slacktest.Options{Scopes: []string{"chat:write", "files:write", "channels:read", "channels:history"}}}, want: []string{"bad Slack / scopes: ...files:read"}},
-		{name: "not in the channel", w: world{slack: slacktest.Options{Channels: []slacktest.Channel{{ID: channel, Name: "ops", Outside: true}}}}, want: []string{"bad Slack / channel #ops (C0PROFBOT0): .../invite"}},
-		{name: "wrong Slack token", w: world{env: []string{"PROFBOT_SLACK_TOKEN=xoxb-other"}}, want: []string{"bad Slack / token: ...token is wrong"}},
+		{name: "no scope", w: world{slack: slacktest.Options{Scopes: []string{"chat:write", "files:write", "channels:read", "channels:history"}}}, want: []string{"bad Slack / scope files:read: ...Add an OAuth Scope files:read"}},
+		{name: "not in the channel", w: world{slack: slacktest.Options{Channels: []slacktest.Channel{{ID: channel, Name: "ops", Outside: true}}}}, want: []string{"bad Slack / channel #ops (C0PROFBOT0): ...type in #ops: /invite @profbot"}},
+		{name: "wrong Slack token", w: world{env: []string{"PROFBOT_SLACK_TOKEN=xoxb-other"}}, want: []string{"bad Slack / token: ...invalid_auth -> at https://api.slack.com/apps"}},
 		{name: "wrong Datadog key", w: world{env: []string{"PROFBOT_DATADOG_API_KEY=other"}}, want: []string{"bad Datadog / API key: ...datadog.api_key"}},
-		{name: "no pprof", mode: pproftest.NoPprof, want: []string{"bad Pods / live-api, pod a: no pprof: ...pkg/pprofserve"}},
-		{name: "busy", mode: pproftest.Page, want: []string{"bad Pods / live-api, pod a: not a profile"}},
-		{name: "unknown service", w: world{opt: doctor.Options{Service: "chat"}}, want: []string{"bad Pods / chat: ...live-api"}},
-		{name: "clock", w: world{opt: doctor.Options{Now: func() time.Time { return time.Now().Add(-4 * time.Minute) }}}, want: []string{"bad Clock / Slack: is ...ahead of this machine -> set this machine's clock"}},
-		{name: "data folder", w: world{env: []string{"PROFBOT_DATA=/dev/null/x"}}, want: []string{"bad Storage / /dev/null/x: "}},
+		{name: "no pprof", mode: pproftest.NoPprof, want: []string{"bad Test pull / live-api, pod a: no pprof: ...docs/adopt-pprofserve.md"}},
+		{name: "busy", mode: pproftest.Page, want: []string{"bad Test pull / live-api, pod a: not a profile"}},
+		{name: "unknown service", w: world{opt: doctor.Options{Service: "chat"}}, want: []string{"bad Test pull / chat: ...known are live-api"}},
+		{name: "clock", w: world{opt: doctor.Options{Now: func() time.Time { return time.Now().Add(4 * time.Minute) }}}, want: []string{"bad Clock / Slack: this machine's clock is ...fast -> set it by NTP"}},
+		{name: "data folder", w: world{env: []string{"PROFBOT_DATA=/dev/null/x"}}, want: []string{"bad Storage / folder: ...not a directory -> set data to a folder: a file stands in its way"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.w.pod = newPod(t, tc.mode)
@@ -194,13 +206,13 @@ func TestRemarks(t *testing.T) {
 		t.Errorf("%d things are bad", bad)
 	}
 	holds(t, lines,
-		"warning Datadog / application key: cannot show the monitor's name...monitors_read",
+		"warning Datadog / app key, monitors_read: cannot show the monitor's name...add monitors_read",
 		"warning Datadog / container.cpu.usage: has no data of pods of live-api",
 		"warning Datadog / webhook: ...",
 	)
 	w = &world{noDatadog: true, pod: newPod(t, pproftest.Real), opt: doctor.Options{NoPull: true}}
 	lines, _ = w.walk(t)
-	holds(t, lines, "skipped Datadog / keys: none", "skipped Pods / test pull: not asked for")
+	holds(t, lines, "skipped Datadog / keys: none", "skipped Test pull / pods: not asked for")
 	if n := len(w.pod.Requests()); n != 0 {
 		t.Errorf("the pod was asked: %q", w.pod.Requests())
 	}
@@ -225,11 +237,11 @@ func TestShared(t *testing.T) {
 	if bad != 0 {
 		t.Errorf("%d things are bad", bad)
 	}
-	holds(t, lines, "warning Pods / shop, pod s: pprof answers anybody on a port that serves something else too")
+	holds(t, lines, "warning Test pull / shop, pod s: pprof answers anybody on port ...which serves something else too")
 
 	real.Require("Bearer hunter2hunter2")
 	lines, _ = (&world{env: []string{services("Bearer hunter2hunter2")}}).walk(t)
-	holds(t, lines, "good Pods / shop, pod s: pprof lets no stranger in")
+	holds(t, lines, "good Test pull / shop, pod s: pprof lets no stranger in")
 }
 
 func TestKubernetes(t *testing.T) {
@@ -256,11 +268,11 @@ func TestKubernetes(t *testing.T) {
 		t.Errorf("%d things are bad:\n%s", bad, strings.Join(lines, "\n"))
 	}
 	holds(t, lines,
-		"good Kubernetes / pods: 1 may be profiled",
+		"good Kubernetes / pods: 1 pod may be profiled",
 		"good Kubernetes / permissions: all",
 		"warning Kubernetes / pod live/live-api-1: ...seventy",
 		"good Pods / services: live-api",
-		"good Pods / live-api, pod live-api-0: goroutines and a second of CPU pulled",
+		"good Test pull / live-api, pod live-api-0: goroutines and a second of CPU pulled",
 	)
 
 	nobody := kubetest.New(t, kubetest.Options{Rules: kubetest.Rules(t, filepath.FromSlash("../../deploy/kubernetes/base/rbac.yaml"))[:0]})
@@ -268,5 +280,5 @@ func TestKubernetes(t *testing.T) {
 	if bad == 0 {
 		t.Error("nothing is bad")
 	}
-	holds(t, lines, "bad Kubernetes / pods: ...list", "bad Kubernetes / permissions: ...")
+	holds(t, lines, "bad Kubernetes / pods: ...verbs: [list, watch, get]} -> kubectl apply -f deploy/kubernetes/base/rbac.yaml", "skipped Kubernetes / pods: ", "skipped Pods / services: ")
 }

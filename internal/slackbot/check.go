@@ -2,6 +2,7 @@ package slackbot
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,9 +19,12 @@ const scopesHeader = "X-OAuth-Scopes"
 
 // Found is one thing that [Bot.Inspect] looked at.
 type Found struct {
-	What string // "token", "scopes", `channel "ops"`
+	What string // "token", "scopes", "channel #ops (C0123456789)"
 	Note string // what is there, in a few plain words
-	Err  error  // what is wrong and what to do; nil when it is good
+	Err  error  // what is wrong; nil when it is good
+	// Next is what to do about Err, step by step and in one line; "" when Slack
+	// was not reached: then it is about the way there.
+	Next string
 }
 
 // Inspection is what a walk through the workspace finds.
@@ -38,7 +42,12 @@ type Inspection struct {
 func (b *Bot) Check(ctx context.Context) error {
 	var errs []error
 	for _, f := range b.Inspect(ctx).Found {
-		errs = append(errs, f.Err)
+		switch {
+		case f.Err != nil && f.Next != "":
+			errs = append(errs, fmt.Errorf("%s: %w: %s", f.What, f.Err, f.Next))
+		case f.Err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", f.What, f.Err))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("check slack: %w", err)
@@ -48,75 +57,153 @@ func (b *Bot) Check(ctx context.Context) error {
 
 // need is a scope that something cannot do without.
 type need struct {
-	reason string
-	oneOf  []string
+	reason, scope string
 }
 
 // Inspect is [Bot.Check] with what is good as well, in the order in which a
 // person would look. It posts nothing.
 func (b *Bot) Inspect(ctx context.Context) Inspection {
 	var in Inspection
-	add := func(what, note string, err error) { in.Found = append(in.Found, Found{what, note, err}) }
+	add := func(what, note string) { in.Found = append(in.Found, Found{What: what, Note: note}) }
 	var who *slack.AuthTestResponse
 	err := b.call(ctx, "auth.test", "", callTimeout, func(ctx context.Context) (err error) {
 		who, err = b.api.AuthTestContext(ctx)
 		return err
 	})
 	if err != nil {
-		add("token", "", err)
+		in.Found = append(in.Found, Found{What: "token", Err: bare(err), Next: next(err)})
 		return in // every other call would say the same
 	}
-	add("token", fmt.Sprintf("@%s in workspace %s", who.User, who.Team), nil)
+	add("token", fmt.Sprintf("@%s in workspace %s", who.User, who.Team))
 	if at, err := http.ParseTime(who.Header.Get("Date")); err == nil {
 		in.Skew, in.Dated = at.Sub(b.now()).Round(time.Second), true
 	}
 
 	needs := []need{
-		{"post and edit messages", []string{"chat:write"}},
-		{"share the flame graph", []string{"files:write"}},
-		{"see whether the flame graph was shared", []string{"files:read"}},
+		{"post and edit messages", "chat:write"},
+		{"share the flame graph", "files:write"},
+		{"see whether the flame graph was shared", "files:read"},
 	}
 	var channels []Found
 	ids := append(slices.Collect(maps.Values(b.channels)), b.channel)
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
-		f, history := b.inspectChannel(ctx, id)
+		f, history := b.inspectChannel(ctx, id, "@"+who.User)
 		channels = append(channels, f)
 		needs = append(needs, history...)
 	}
 	missing := lacking(scopesOf(who.Header), needs)
-	for _, err := range missing {
-		add("scopes", "", err)
-	}
+	in.Found = append(in.Found, missing...)
 	if len(missing) == 0 {
-		add("scopes", "all that telling an incident needs", nil)
+		add("scopes", "all that telling an incident needs")
 	}
 	in.Found = append(in.Found, channels...)
 	return in
 }
 
-// inspectChannel looks at one channel, and says which scope is needed in it.
-func (b *Bot) inspectChannel(ctx context.Context, id string) (Found, []need) {
+// inspectChannel looks at one channel as bot ("@profbot"), and says which
+// scope is needed in it.
+func (b *Bot) inspectChannel(ctx context.Context, id, bot string) (Found, []need) {
 	var ch *slack.Channel
 	err := b.call(ctx, "conversations.info", id, callTimeout, func(ctx context.Context) (err error) {
 		ch, err = b.api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: id})
 		return err
 	})
 	if err != nil {
-		return Found{What: "channel " + id, Err: err}, nil
+		f := Found{What: "channel " + id, Err: bare(err), Next: next(err)}
+		if code(err) == "channel_not_found" {
+			f.Next = fmt.Sprintf("if the channel is private, type in it: /invite %s; if not, copy the id at the end of the channel's About tab into %s", bot, b.keyOf(id))
+		}
+		return f, nil
 	}
-	f := Found{What: fmt.Sprintf("channel #%s (%s)", ch.Name, id), Note: "the bot is in it"}
+	f := Found{What: fmt.Sprintf("channel #%s (%s)", ch.Name, id), Note: bot + " is in it"}
 	switch {
 	case ch.IsArchived:
-		f.Err = fmt.Errorf("channel %q (%s): %s", ch.Name, id, advice("is_archived", ""))
+		f.Err = errors.New("it is archived: nothing can be posted there")
+		f.Next = fmt.Sprintf("unarchive #%s in its settings in Slack, or put another channel's id into %s", ch.Name, b.keyOf(id))
 	case !ch.IsMember && !ch.IsIM:
-		f.Err = fmt.Errorf("channel %q (%s): %s", ch.Name, id, advice("not_in_channel", ""))
+		f.Err = fmt.Errorf("%s is not in it", bot)
+		f.Next = fmt.Sprintf("type in #%s: /invite %s", ch.Name, bot)
 	}
 	history := "channels:history"
 	if ch.IsPrivate {
 		history = "groups:history"
 	}
-	return f, []need{{fmt.Sprintf("find the bot's own messages in channel %q again after a crash", ch.Name), []string{history}}}
+	return f, []need{{fmt.Sprintf("find the bot's own messages in channel %q again after a crash", ch.Name), history}}
+}
+
+// keyOf is where a channel is configured.
+func (b *Bot) keyOf(id string) string {
+	if id == b.channel {
+		return "slack.channel"
+	}
+	for _, service := range slices.Sorted(maps.Keys(b.channels)) {
+		if b.channels[service] == id {
+			return "slack.channels." + service
+		}
+	}
+	return "slack.channels"
+}
+
+// bare is err without its advice, in place of which there is Found.Next.
+func bare(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		without := *e
+		without.Advice = ""
+		return &without
+	}
+	return err
+}
+
+const (
+	theApp    = "at https://api.slack.com/apps open the app, "
+	reinstall = "Install App, Reinstall to Workspace, and put the new Bot User OAuth Token into slack.token (PROFBOT_SLACK_TOKEN) and restart profbot"
+)
+
+// next is what a person does about a call that failed, step by step; "" when
+// Slack was not reached.
+func next(err error) string {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return ""
+	}
+	refused, _ := errors.AsType[slack.SlackErrorResponse](err)
+	status, _ := errors.AsType[slack.StatusCodeError](err)
+	switch {
+	case e.Code == "invalid_auth" || e.Code == "not_authed" || e.Code == "not_allowed_token_type":
+		return theApp + "OAuth & Permissions, copy the Bot User OAuth Token (xoxb-...) into slack.token (PROFBOT_SLACK_TOKEN) and restart profbot"
+	case e.Code == "token_revoked" || e.Code == "token_expired" || e.Code == "account_inactive" || e.Code == "org_login_required":
+		return theApp + reinstall
+	case e.Code == "missing_scope" && refused.Needed != "":
+		return grant(refused.Needed)
+	case e.Code == "missing_scope":
+		return "at https://api.slack.com/apps open the app, App Manifest, paste deploy/slack/manifest.yaml, then Install App, Reinstall to Workspace"
+	case e.Code == "team_access_not_granted" || e.Code == "ekm_access_denied" || e.Code == "access_denied" || e.Code == "no_permission":
+		return "an admin of the Slack organisation adds the workspace to the app: Manage organisation, Integrations, Installed apps, the app, Add to more workspaces"
+	case e.Code == "ratelimited":
+		return fmt.Sprintf("run it again in %s; if that does not help, something else uses this token: give profbot an app of its own", e.after)
+	case status.Code >= 500 || e.Code == "internal_error" || e.Code == "fatal_error" || e.Code == "service_unavailable" || e.Code == "request_timeout" || e.Code == "team_added_to_org":
+		return "look at https://slack-status.com, and run it again"
+	case e.Code != "" && e.Advice != "":
+		return e.Advice
+	case e.Code != "":
+		return fmt.Sprintf("look up %s at https://docs.slack.dev/reference/methods/%s", e.Code, e.Call)
+	case status.Code != 0, notSlack(err):
+		return "something between here and Slack answers in its place: leave slack.api_url empty, and look at HTTPS_PROXY"
+	}
+	return ""
+}
+
+// notSlack tells whether there was an answer that is not Slack's JSON.
+func notSlack(err error) bool {
+	_, syntax := errors.AsType[*json.SyntaxError](err)
+	_, shape := errors.AsType[*json.UnmarshalTypeError](err)
+	return syntax || shape
+}
+
+// grant is the next step where the token lacks a scope.
+func grant(scope string) string {
+	return theApp + fmt.Sprintf("OAuth & Permissions, Bot Token Scopes, Add an OAuth Scope %s, then ", scope) + "Install App, Reinstall to Workspace"
 }
 
 func scopesOf(h http.Header) []string {
@@ -131,14 +218,16 @@ func scopesOf(h http.Header) []string {
 
 // lacking says what scopes do not cover. A token that does not say what it may
 // gets the benefit of the doubt.
-func lacking(scopes []string, needs []need) []error {
-	var errs []error
+func lacking(scopes []string, needs []need) []Found {
+	var out []Found
 	for _, n := range needs {
-		if len(scopes) == 0 || slices.ContainsFunc(n.oneOf, func(s string) bool { return slices.Contains(scopes, s) }) {
+		if len(scopes) == 0 || slices.Contains(scopes, n.scope) {
 			continue
 		}
-		errs = append(errs, fmt.Errorf("the bot token lacks the scope %s, needed to %s: add it to the app and install it to the workspace again",
-			strings.Join(n.oneOf, " or "), n.reason))
+		out = append(out, Found{
+			What: "scope " + n.scope, Next: grant(n.scope),
+			Err: fmt.Errorf("the token lacks it; it is needed to %s", n.reason),
+		})
 	}
-	return errs
+	return out
 }

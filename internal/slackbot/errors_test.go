@@ -79,7 +79,7 @@ func TestCheck(t *testing.T) {
 		want     []string // nil means fine
 	}{
 		{name: "fine", scopes: all, channels: public},
-		{name: "wrong token", scopes: all, channels: public, token: "xoxb-other", want: []string{"invalid_auth", "token is wrong"}},
+		{name: "wrong token", scopes: all, channels: public, token: "xoxb-other", want: []string{"invalid_auth", "copy the Bot User OAuth Token"}},
 		{name: "cannot post", scopes: without("chat:write"), channels: public, want: []string{"chat:write", "post and edit"}},
 		{name: "cannot share", scopes: without("files:write"), channels: public, want: []string{"files:write"}},
 		{name: "cannot see files", scopes: without("files:read"), channels: public, want: []string{"files:read"}},
@@ -87,7 +87,7 @@ func TestCheck(t *testing.T) {
 		{name: "cannot look back in private", scopes: without("groups:history"), channels: []slacktest.Channel{{ID: channel, Private: true}}, want: []string{"groups:history"}},
 		{name: "private is fine", scopes: without("channels:history"), channels: []slacktest.Channel{{ID: channel, Private: true}}},
 		{name: "cannot look at channels", scopes: without("channels:read"), channels: public, want: []string{"missing_scope", "channels:read"}},
-		{name: "not a member", scopes: all, channels: []slacktest.Channel{{ID: channel, Name: "ops", Outside: true}}, want: []string{`"ops"`, "/invite"}},
+		{name: "not a member", scopes: all, channels: []slacktest.Channel{{ID: channel, Name: "ops", Outside: true}}, want: []string{"type in #ops: /invite @profbot"}},
 		{name: "archived", scopes: all, channels: []slacktest.Channel{{ID: channel, Name: "ops", Archived: true}}, want: []string{"archived"}},
 		{name: "unknown", scopes: all, channels: []slacktest.Channel{{ID: "C0OTHER0"}}, want: []string{"channel_not_found", channel}},
 		{

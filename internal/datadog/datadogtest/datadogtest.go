@@ -101,8 +101,10 @@ func New(opt Options) *Server {
 	const hooks, variables, rules = "/api/v1/integration/webhooks/configuration/webhooks", "/api/v1/integration/webhooks/configuration/custom-variables", "/api/v2/monitor/notification_rule"
 	mux := http.NewServeMux()
 	for _, r := range []struct {
-		pattern    string
-		permission string // "" needs the API key alone
+		pattern string
+		// permission is what x-permission of Datadog's OpenAPI says; "" needs
+		// the API key alone.
+		permission string
 		limit      string
 		handle     func(call) reply
 	}{
@@ -115,12 +117,12 @@ func New(opt Options) *Server {
 		{"GET /api/v1/monitor/{id}", "monitors_read", "monitor", s.getMonitor},
 		{"PUT /api/v1/monitor/{id}", "monitors_write", "monitor", s.updateMonitor},
 		{"POST " + hooks, "create_webhooks", "global_org", s.createWebhook},
-		{"GET " + hooks + "/{name}", "create_webhooks", "global_org", s.getWebhook},
-		{"PUT " + hooks + "/{name}", "create_webhooks", "global_org", s.updateWebhook},
-		{"POST " + variables, "create_webhooks", "global_org", s.createVariable},
-		{"GET " + variables + "/{name}", "create_webhooks", "global_org", s.getVariable},
-		{"PUT " + variables + "/{name}", "create_webhooks", "global_org", s.updateVariable},
-		{"GET " + rules, "monitor_config_policy_write", "global_org", s.listRules},
+		{"GET " + hooks + "/{name}", "integrations_read", "global_org", s.getWebhook},
+		{"PUT " + hooks + "/{name}", "manage_integrations", "global_org", s.updateWebhook},
+		{"POST " + variables, "manage_integrations", "global_org", s.createVariable},
+		{"GET " + variables + "/{name}", "integrations_read", "global_org", s.getVariable},
+		{"PUT " + variables + "/{name}", "manage_integrations", "global_org", s.updateVariable},
+		{"GET " + rules, "monitors_read", "global_org", s.listRules},
 		{"POST " + rules, "monitor_config_policy_write", "global_org", s.createRule},
 		{"PATCH " + rules + "/{id}", "monitor_config_policy_write", "global_org", s.updateRule},
 	} {
