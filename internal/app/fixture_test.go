@@ -35,6 +35,7 @@ type around struct {
 	slack *slacktest.Server
 	dd    *datadogtest.Server
 	pods  []*pproftest.Server
+	cpu   []byte // what every pod's CPU is used for
 	dir   string
 	log   lines
 }
@@ -50,13 +51,12 @@ func newAround(t testing.TB) *around {
 		APIKey: "dd-api-key", AppKey: "dd-app-key",
 		Loads: func(string, string) map[string]float64 { return map[string]float64{"pod-0": 0.1, "pod-1": 0.9} },
 	})
-	cpu, err := os.ReadFile("../analysis/testdata/corpus/only-live-std.cpu.pb.gz")
-	if err != nil {
+	if w.cpu, err = os.ReadFile("../analysis/testdata/corpus/only-live-std.cpu.pb.gz"); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
 		p := pproftest.New()
-		p.ServeCPU(cpu)
+		p.ServeCPU(w.cpu)
 		w.pods = append(w.pods, p)
 	}
 	t.Cleanup(w.close)
@@ -92,9 +92,17 @@ func (w *around) config(more ...string) *config.Config {
 func (w *around) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&w.log, nil)) }
 
 // start starts a profbot.
-func (w *around) start() *App {
+func (w *around) start(more ...string) *App {
 	w.t.Helper()
-	a, err := New(w.t.Context(), w.config(), w.logger())
+	a := w.make(more...)
+	a.Start(w.t.Context())
+	return a
+}
+
+// make makes a profbot that is stopped when the test ends.
+func (w *around) make(more ...string) *App {
+	w.t.Helper()
+	a, err := New(w.t.Context(), w.config(more...), w.logger())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -106,7 +114,6 @@ func (w *around) start() *App {
 			w.t.Log(w.log.String())
 		}
 	})
-	a.Start(w.t.Context())
 	return a
 }
 
@@ -155,7 +162,7 @@ func (w *around) do(req *http.Request) (status int, body string) {
 // untilSlack waits until cond holds in the workspace.
 func (w *around) untilSlack(what string, cond func() bool) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeoutCause(w.t.Context(), 60*time.Second, errors.New("it never came"))
+	ctx, cancel := context.WithTimeoutCause(w.t.Context(), 3*time.Minute, errors.New("it never came"))
 	defer cancel()
 	if err := w.slack.WaitFor(ctx, cond); err != nil {
 		w.t.Fatalf("waiting until %s: %v\n%s\n%s", what, err, w.slack.Text(channel), w.log.String())

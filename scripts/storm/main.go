@@ -30,9 +30,12 @@ func run() error {
 	opt := storm.Options{Progress: func(s string) { fmt.Println("  " + s) }}
 	flag.StringVar(&opt.Exe, "exe", "bin/profbot", "profbot")
 	flag.StringVar(&opt.Profiles, "profiles", "internal/analysis/testdata/corpus", "folder of the profiles that pods answer with")
-	flag.IntVar(&opt.Services, "services", 50, "services, each with an alert")
-	flag.IntVar(&opt.Pods, "pods", 10, "pods of a service")
-	flag.IntVar(&opt.Simultaneous, "simultaneous", 4, "profbot's budget of profiles at once")
+	flag.IntVar(&opt.Alerts, "alerts", 50, "alerts, each of a service of its own")
+	flag.IntVar(&opt.Pods, "pods", 500, "pods of all services together")
+	flag.IntVar(&opt.Nodes, "nodes", 40, "nodes that the pods run on")
+	flag.IntVar(&opt.Simultaneous, "simultaneous", 4, "profbot's budget of CPU profiles at once")
+	flag.IntVar(&opt.PerService, "per-service", 2, "its budget of one service")
+	flag.IntVar(&opt.PerNode, "per-node", 1, "its budget of one node")
 	flag.DurationVar(&opt.Window, "window", 2*time.Second, "length of a CPU profile")
 	flag.BoolVar(&opt.Slow, "slow", true, "limit requests as Slack does")
 	flag.Parse()
@@ -43,7 +46,7 @@ func run() error {
 		return err
 	}
 	opt.Dir = dir
-	fmt.Printf("%d pods of %d services, %d alerts at once\n", opt.Services*opt.Pods, opt.Services, opt.Services)
+	fmt.Printf("%d pods of %d services on %d nodes, %d alerts at once\n", opt.Pods, opt.Alerts, opt.Nodes, opt.Alerts)
 	res, err := storm.Run(ctx, opt)
 	ok := print(opt, res)
 	if err != nil {
@@ -65,13 +68,23 @@ func print(opt storm.Options, r storm.Result) bool {
 		}
 		fmt.Printf("%-44s %12v   %-18s %s\n", what, got, bar, mark)
 	}
-	n := opt.Services
-	row("alerts accepted", r.Alerts, fmt.Sprint(n), r.Alerts == n)
-	row("incidents kept and done", r.Incidents, fmt.Sprint(n), r.Incidents == n)
-	row("incidents told to their end", r.Told, fmt.Sprint(n), r.Told == n)
-	row("pictures, details", fmt.Sprintf("%d, %d", r.Pictures, r.Details), fmt.Sprintf("%d, %d", n, n), r.Pictures == n && r.Details == n)
-	row("CPU profiles at once, most", r.MostAtOnce, fmt.Sprintf("at most %d", opt.Simultaneous), r.MostAtOnce <= opt.Simultaneous && r.MostAtOnce > 0)
-	row("CPU profiles of one pod at once, most", r.MostPerPod, "1", r.MostPerPod == 1)
+	n := opt.Alerts
+	most := func(what string, got, budget int) {
+		row("CPU profiles at once, most"+what, got, fmt.Sprintf("at most %d", budget), got <= budget && got > 0)
+	}
+	exactly := func(what string, got, want int) { row(what, got, fmt.Sprint(want), got == want) }
+	exactly("pods discovered", r.Discovered, opt.Pods)
+	exactly("alerts accepted, each of two deliveries", r.Alerts, n)
+	exactly("incidents kept and done", r.Incidents, n)
+	exactly("incidents told to their end", r.Told, n)
+	exactly("with a picture", r.Pictures, n)
+	exactly("with details", r.Details, n)
+	exactly("messages twice", r.Extra, 0)
+	exactly("requests to pods that have not opted in", r.Uninvited, 0)
+	most("", r.MostAtOnce, opt.Simultaneous)
+	most(", of a service", r.MostPerService, opt.PerService)
+	most(", of a node", r.MostPerNode, opt.PerNode)
+	most(", of a pod", r.MostPerPod, 1)
 	row("peak RSS of profbot, MiB", fmt.Sprintf("%.0f", float64(r.PeakRSS)/(1<<20)), fmt.Sprintf("below %d", maxRSS>>20), r.PeakRSS < maxRSS && r.PeakRSS > 0)
 	fmt.Printf("%-44s %12d\n", "CPU profiles", r.Profiles)
 	fmt.Printf("%-44s %12s\n", "last CPU profile after", r.LastProfile.Round(time.Second))

@@ -4,6 +4,7 @@
 package pproftest
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/pprof"
@@ -25,9 +26,18 @@ type Server struct {
 }
 
 // New starts a target; Close ends it.
-func New() *Server {
+func New() *Server { return NewOn(nil) }
+
+// NewOn starts a target that listens where it is told, such as at the address
+// of a pod, or behind TLS; nil is anywhere.
+func NewOn(l net.Listener) *Server {
 	s := &Server{running: map[string]int{}, most: map[string]int{}}
-	s.Server = httptest.NewServer(s.handler())
+	s.Server = httptest.NewUnstartedServer(s.handler())
+	if l != nil {
+		s.Listener.Close()
+		s.Listener = l
+	}
+	s.Start()
 	return s
 }
 

@@ -17,13 +17,14 @@ import (
 
 // process is the profbot under the storm.
 type process struct {
-	cmd     *exec.Cmd
-	public  string
-	logFile string
-	done    chan struct{} // closed when it has ended
+	cmd      *exec.Cmd
+	public   string
+	internal string
+	logFile  string
+	done     chan struct{} // closed when it has ended
 }
 
-var upLine = regexp.MustCompile(`msg="profbot is up" public=(\S+)`)
+var upLine = regexp.MustCompile(`msg="profbot is up" public=(\S+) internal=(\S+)`)
 
 // start starts profbot and waits until it is up. Its log goes to a file beside
 // its configuration.
@@ -41,14 +42,14 @@ func start(ctx context.Context, opt Options, config string) (*process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start profbot: %w", err), log.Close())
 	}
-	up := make(chan string, 1)
+	up := make(chan []string, 1)
 	go func() { // ends with the process
 		defer close(p.done)
 		in := bufio.NewScanner(io.TeeReader(stderr, log))
 		in.Buffer(nil, 1<<20)
 		for in.Scan() {
 			if m := upLine.FindStringSubmatch(in.Text()); m != nil {
-				up <- m[1]
+				up <- m
 			}
 		}
 		_, _ = io.Copy(io.Discard, stderr) // a line too long must not block it
@@ -56,7 +57,8 @@ func start(ctx context.Context, opt Options, config string) (*process, error) {
 		_ = log.Close()
 	}()
 	select {
-	case p.public = <-up:
+	case m := <-up:
+		p.public, p.internal = m[1], m[2]
 		return p, nil
 	case <-p.done:
 		return nil, fmt.Errorf("profbot did not start; see %s", p.logFile)

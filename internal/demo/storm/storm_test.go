@@ -42,18 +42,18 @@ func TestStorm(t *testing.T) {
 	}
 	opt := Options{
 		Exe: exe, Env: []string{"PROFBOT_STORM_MAIN=1"}, Dir: t.TempDir(), Profiles: profiles,
-		Services: 6, Pods: 10, Window: time.Second, Simultaneous: 3, Within: 3 * time.Minute,
+		Alerts: 6, Pods: 60, Nodes: 5, Window: time.Second, Simultaneous: 3, Within: 3 * time.Minute,
 	}
 	res, err := Run(t.Context(), opt)
 	if err != nil {
 		log, _ := os.ReadFile(opt.Dir + "/profbot.log") // it says why, if it is there
 		t.Fatalf("%v: %+v\n%s", err, res, log)
 	}
-	if res.Alerts != 6 || res.Incidents != 6 || res.Told != 6 || res.Pictures != 6 || res.Details != 6 {
+	if res.Discovered != 60 || res.Alerts != 6 || res.Incidents != 6 || res.Told != 6 || res.Pictures != 6 || res.Details != 6 || res.Extra != 0 {
 		t.Errorf("not everything was told once: %+v", res)
 	}
-	if res.MostAtOnce > 3 || res.MostPerPod != 1 || res.Profiles != 6*3 {
-		t.Errorf("more CPU profiles than the budget, or others: %+v", res)
+	if res.MostAtOnce > 3 || res.MostPerService > 2 || res.MostPerNode != 1 || res.MostPerPod != 1 || res.Profiles != 6*3 || res.Uninvited != 0 {
+		t.Errorf("more CPU profiles than the budgets, or others: %+v", res)
 	}
 }
 

@@ -9,6 +9,7 @@
 package kubetest
 
 import (
+	"context"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -53,7 +54,7 @@ type Options struct {
 
 // Server is the API server. Its methods are safe for concurrent use.
 type Server struct {
-	t    testing.TB
+	t    testing.TB // nil outside a test
 	opt  Options
 	http *httptest.Server
 
@@ -86,20 +87,33 @@ type event struct {
 
 // New starts a server that ends with the test.
 func New(t testing.TB, opt Options) *Server {
+	t.Helper()
+	s, err := Start(t.Context(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.t = t
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Start starts a server outside a test, where [Server.WriteKubeconfig] takes
+// the place of [Server.Kubeconfig]; Close ends it.
+func Start(ctx context.Context, opt Options) (*Server, error) {
 	scheme := runtime.NewScheme()
 	scheme.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Pod{}, &corev1.PodList{})
 	metav1.AddToGroupVersion(scheme, corev1.SchemeGroupVersion)
 	s := &Server{
-		t: t, opt: opt, codecs: serializer.NewCodecFactory(scheme),
+		opt: opt, codecs: serializer.NewCodecFactory(scheme),
 		rv: 100, oldest: 100, pods: map[string]*corev1.Pod{},
 		changed: make(chan struct{}), cut: make(chan struct{}),
 		uses: map[Use]int{}, refused: map[Use]int{},
 	}
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	if opt.Address != "" {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", opt.Address)
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", opt.Address)
 		if err != nil {
-			t.Fatal(err)
+			return nil, fmt.Errorf("start an API server: %w", err)
 		}
 		s.http.Listener.Close()
 		s.http.Listener = l
@@ -107,8 +121,7 @@ func New(t testing.TB, opt Options) *Server {
 	s.http.EnableHTTP2 = true
 	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that go away
 	s.http.StartTLS()
-	t.Cleanup(s.Close)
-	return s
+	return s, nil
 }
 
 // Close ends the server with all its connections.
@@ -128,8 +141,20 @@ func (s *Server) Kubeconfig() string { return s.KubeconfigAt(s.Address()) }
 // package have the same certificate.
 func (s *Server) KubeconfigAt(address string) string {
 	s.t.Helper()
+	file, err := s.writeKubeconfig(s.t.TempDir(), address)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return file
+}
+
+// WriteKubeconfig writes the file of [Server.Kubeconfig] into a folder.
+func (s *Server) WriteKubeconfig(dir string) (string, error) {
+	return s.writeKubeconfig(dir, s.Address())
+}
+
+func (s *Server) writeKubeconfig(dir, address string) (string, error) {
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.http.TLS.Certificates[0].Certificate[0]})
-	dir := s.t.TempDir()
 	caFile, file := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "kubeconfig")
 	text := fmt.Sprintf(`apiVersion: v1
 kind: Config
@@ -150,10 +175,10 @@ users:
 `, address, caFile, Token)
 	for name, data := range map[string][]byte{caFile: ca, file: []byte(text)} {
 		if err := os.WriteFile(name, data, 0o600); err != nil {
-			s.t.Fatal(err)
+			return "", fmt.Errorf("write a kubeconfig: %w", err)
 		}
 	}
-	return file
+	return file, nil
 }
 
 // Put creates a pod, or changes the one of its name, and gives back what is
