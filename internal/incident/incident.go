@@ -208,11 +208,11 @@ type Capture struct {
 	// with this name: see [NameOf].
 	Pod       string        `json:"pod"`
 	Namespace string        `json:"namespace,omitempty"` // "" when it is not known
-	Kind     Kind          `json:"kind"`
-	Role     Role          `json:"role"`
-	Why      string        `json:"why"`              // why this pod, in a few plain words
-	Window   time.Duration `json:"window,omitempty"` // CPU profiles: how long the target was asked to sample
-	Load     PodLoad       `json:"load,omitzero"`    // CPU profiles: what the metrics said when the pod was chosen
+	Kind      Kind          `json:"kind"`
+	Role      Role          `json:"role"`
+	Why       string        `json:"why"`              // why this pod, in a few plain words
+	Window    time.Duration `json:"window,omitempty"` // CPU profiles: how long the target was asked to sample
+	Load      PodLoad       `json:"load,omitzero"`    // CPU profiles: what the metrics said when the pod was chosen
 	// Tries is how often the CPU profile was asked for again after a wait.
 	Tries int `json:"tries,omitempty"`
 	// For is the pod in whose place this one is profiled; "" for a pod that
@@ -230,6 +230,16 @@ type Capture struct {
 	Bytes    int64         `json:"bytes,omitempty"`  // stored size, gzipped
 	Started  time.Time     `json:"started,omitzero"`
 	Finished time.Time     `json:"finished,omitzero"`
+}
+
+// Difference is how an incident's profiles differ from others of the service,
+// as the thread shows it.
+type Difference struct {
+	// Against says with what in a few plain words: "live-api-7d9f-c4, a cool pod
+	// of the same time", "incident 7f3a of 12 March".
+	Against string
+	Picture []byte   // PNG of a flame graph that shows what grew; nil for none
+	Lines   []string // what grew and what shrank, the most first, a sentence each
 }
 
 // Effect is the memory of one step that the outside world can see (a message
