@@ -204,11 +204,11 @@ type Capture struct {
 	// with this name: see [NameOf].
 	Pod       string        `json:"pod"`
 	Namespace string        `json:"namespace,omitempty"` // "" when it is not known
-	Kind     Kind          `json:"kind"`
-	Role     Role          `json:"role"`
-	Why      string        `json:"why"`              // why this pod, in a few plain words
-	Window   time.Duration `json:"window,omitempty"` // CPU profiles: how long the target was asked to sample
-	Load     PodLoad       `json:"load,omitzero"`    // CPU profiles: what the metrics said when the pod was chosen
+	Kind      Kind          `json:"kind"`
+	Role      Role          `json:"role"`
+	Why       string        `json:"why"`              // why this pod, in a few plain words
+	Window    time.Duration `json:"window,omitempty"` // CPU profiles: how long the target was asked to sample
+	Load      PodLoad       `json:"load,omitzero"`    // CPU profiles: what the metrics said when the pod was chosen
 	// Tries is how often the CPU profile was asked for again after a wait.
 	Tries int `json:"tries,omitempty"`
 	// For is the pod in whose place this one is profiled; "" for a pod that

@@ -17,7 +17,9 @@ func TestSpikesPassed(t *testing.T) {
 		byService = "avg(last_5m):avg:container.cpu.usage{service:live-api} by {service,env} > 1500000000"
 		last5m    = "container.cpu.usage over pod_name:p was > 1500000000.0 on average during the last 5m"
 	)
-	of := func(status, query string) incident.Alert { return incident.Alert{Pod: "p", Status: status, Query: query} }
+	of := func(status, query string) incident.Alert {
+		return incident.Alert{Pod: "p", Status: status, Query: query}
+	}
 	says := func(was string) string {
 		return "p used 0.30 cores while it was profiled, " + was + ": the spike had already passed"
 	}
