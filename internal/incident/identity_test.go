@@ -43,43 +43,63 @@ func TestChooseByNamespace(t *testing.T) {
 		says  string
 	}{
 		{
-			"pods of one name are two pods", two, map[string]float64{"gift/a": 0.1, "live/a": 2, "live/b": 1, "live/c": 0.5}, incident.Ask{Hot: 2, Control: true},
+			"pods of one name are two pods", two,
+			map[string]float64{"gift/a": 0.1, "live/a": 2, "live/b": 1, "live/c": 0.5},
+			incident.Ask{Hot: 2, Control: true},
 			"chose live/a (hot: 2.00 cores, hottest of 4 by CPU), b (hot: 1.00 cores, second of 4 by CPU), gift/a (control: 0.10 cores, the coolest of the others)",
 		},
 		{
-			"the metric does not tell", two, map[string]float64{"a": 2, "b": 1, "c": 0.5}, incident.Ask{Hot: 1, Control: true},
+			"the metric does not tell", two,
+			map[string]float64{"a": 2, "b": 1, "c": 0.5},
+			incident.Ask{Hot: 1, Control: true},
 			`chose b (hot: 1.00 cores, hottest of 4 by CPU), c (control: 0.50 cores, the coolest of the others); CPU does not tell which of several pods named "a" it is about, so their load is not known`,
 		},
 		{
-			"nor does it of any", placed("gift/a", "live/a"), map[string]float64{"a": 2}, incident.Ask{Hot: 1, Metric: "container.cpu.usage"},
+			"nor does it of any", placed("gift/a", "live/a"),
+			map[string]float64{"a": 2},
+			incident.Ask{Hot: 1, Metric: "container.cpu.usage"},
 			`chose gift/a (hot: first by name, load unknown); container.cpu.usage does not tell which of several pods named "a" it is about, so their load is not known`,
 		},
 		{
-			"the metric knows two, the list one", placed("a", "b"), map[string]float64{"gift/a": 2, "live/a": 1, "live/b": 0.5}, incident.Ask{Hot: 1},
+			"the metric knows two, the list one", placed("a", "b"),
+			map[string]float64{"gift/a": 2, "live/a": 1, "live/b": 0.5},
+			incident.Ask{Hot: 1},
 			`chose b (hot: 0.50 cores, hottest of 2 by CPU); CPU does not tell which of several pods named "a" it is about, so their load is not known`,
 		},
 		{
-			"the metric has the namespace of some series", placed("live/a", "live/b"), map[string]float64{"a": 9, "live/a": 1, "live/b": 2}, incident.Ask{Hot: 1},
+			"the metric has the namespace of some series", placed("live/a", "live/b"),
+			map[string]float64{"a": 9, "live/a": 1, "live/b": 2},
+			incident.Ask{Hot: 1},
 			"chose b (hot: 2.00 cores, hottest of 2 by CPU)",
 		},
 		{
-			"the alert's namespace", two, map[string]float64{"gift/a": 9, "live/a": 2, "live/b": 1, "live/c": 0.5}, incident.Ask{Hot: 1, Control: true, Namespace: "live"},
+			"the alert's namespace", two,
+			map[string]float64{"gift/a": 9, "live/a": 2, "live/b": 1, "live/c": 0.5},
+			incident.Ask{Hot: 1, Control: true, Namespace: "live"},
 			`chose live/a (hot: 2.00 cores, hottest of 3 by CPU), c (control: 0.50 cores, the coolest of the others); only 3 of its 4 pods were looked at: those in namespace "live", which the alert names`,
 		},
 		{
-			"and its pod", two, map[string]float64{"gift/a": 0.3, "live/a": 2}, incident.Ask{Namespace: "gift", AlertPod: "a"},
+			"and its pod", two,
+			map[string]float64{"gift/a": 0.3, "live/a": 2},
+			incident.Ask{Namespace: "gift", AlertPod: "a"},
 			`chose gift/a (hot: named by the alert, 0.30 cores); only 1 of its 4 pods were looked at: those in namespace "gift", which the alert names`,
 		},
 		{
-			"a namespace without pods", placed("live/a"), map[string]float64{"live/a": 2}, incident.Ask{Namespace: "prod"},
+			"a namespace without pods", placed("live/a"),
+			map[string]float64{"live/a": 2},
+			incident.Ask{Namespace: "prod"},
 			`chose a (hot: 2.00 cores, hottest of 1 by CPU); the alert names namespace "prod", where no pod of the service is known`,
 		},
 		{
-			"pods whose namespace is not known", placed("a", "b"), map[string]float64{"live/a": 2, "live/b": 1}, incident.Ask{Namespace: "live"},
+			"pods whose namespace is not known", placed("a", "b"),
+			map[string]float64{"live/a": 2, "live/b": 1},
+			incident.Ask{Namespace: "live"},
 			"chose a (hot: 2.00 cores, hottest of 2 by CPU)",
 		},
 		{
-			"the alert's pod without a namespace", two, map[string]float64{"gift/a": 0.3, "live/a": 2}, incident.Ask{AlertPod: "a"},
+			"the alert's pod without a namespace", two,
+			map[string]float64{"gift/a": 0.3, "live/a": 2},
+			incident.Ask{AlertPod: "a"},
 			`chose live/a (hot: named by the alert, 2.00 cores); the alert names pod "a" without its namespace, and several have one: the hottest was taken`,
 		},
 	} {

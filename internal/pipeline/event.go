@@ -23,9 +23,8 @@ const (
 	// maxEvents is how often an event is tried, with 10 s, 20 s, 40 s, 80 s
 	// between, or as long as the error asks for: a verdict is news for minutes,
 	// and it is in Slack already.
-	maxEvents     = 5
-	firstEventGap = 10 * time.Second
-	maxEventText  = 3500 // bytes; Datadog takes 4,000 characters
+	maxEvents    = 5
+	maxEventText = 3500 // bytes; Datadog takes 4,000 characters
 )
 
 // event puts the verdict of a told incident on the monitor's timeline, once.
@@ -75,7 +74,7 @@ func (p *Pipeline) event(ctx context.Context, inc incident.Incident) error {
 		p.Logger.WarnContext(ctx, "event given up", "incident", inc.ID, "tries", tries, "error", err)
 		return p.endEvent(ctx, inc, fmt.Sprintf("given up after %d tries: %v", tries, err))
 	}
-	wait := max(firstEventGap<<(tries-1), retryAfter(err))
+	wait := max(p.eventGap<<(tries-1), retryAfter(err))
 	p.Logger.WarnContext(ctx, "event not posted, will be tried again", "incident", inc.ID, "tries", tries, "wait", wait, "error", err)
 	p.posted.set(inc.ID, p.Now(), wait)
 	return waitError{"posted", wait}

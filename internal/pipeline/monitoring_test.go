@@ -24,7 +24,8 @@ type timeline struct {
 	rates   map[string]float64
 	noRates error
 	windows []time.Duration
-	posts   []string // "look TITLE" or "blind TITLE", each call
+	posts   []string    // "look TITLE" or "blind TITLE", each call
+	at      []time.Time // of the calls
 	events  map[string][]incident.Event
 	fails   []error // what the next posts get
 	// onPost is called with "before" and "after" the effect of a post.
@@ -54,6 +55,7 @@ func (l *timeline) PostEvent(ctx context.Context, e incident.Event, look bool) e
 	}
 	l.mu.Lock()
 	l.posts = append(l.posts, how+" "+e.Title)
+	l.at = append(l.at, time.Now())
 	var err error
 	if len(l.fails) > 0 {
 		err, l.fails = l.fails[0], l.fails[1:]
@@ -255,6 +257,7 @@ func TestEventFails(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				l := &timeline{fails: slices.Repeat([]error{errors.New("503 Service Unavailable")}, n)}
 				w := newWorld(t, three(), onePod, with(l))
+				w.p.SetEventGap(time.Second)
 				w.start()
 				id := w.fire()
 				fired := time.Now()
@@ -266,10 +269,15 @@ func TestEventFails(t *testing.T) {
 					t.Fatal(err)
 				}
 				w.board.until(t, id, "the recovery is told", func(u pipeline.Update) bool { return !u.Incident.Recovered.IsZero() })
-				for end := time.Now().Add(5 * time.Minute); w.effect(id).State != incident.EffectDone && time.Now().Before(end); {
-					pass(5 * time.Second)
+				for end := time.Now().Add(2 * time.Minute); w.effect(id).State != incident.EffectDone && time.Now().Before(end); {
+					pass(time.Second)
 				}
-				pass(20 * time.Second) // no more comes
+				pass(17 * time.Second) // no more comes
+				for i, at := range l.at[1:] {
+					if gap := at.Sub(l.at[i]); gap < time.Second<<i {
+						t.Errorf("try %d came %s after the one before", i+2, gap)
+					}
+				}
 				got, want := w.effect(id), min(n+1, 5)
 				if len(l.calls()) != want || !strings.HasPrefix(l.calls()[0], "blind ") || slices.ContainsFunc(l.calls()[1:], func(s string) bool { return !strings.HasPrefix(s, "look ") }) {
 					t.Errorf("calls: %q", l.calls())

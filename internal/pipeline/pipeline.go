@@ -168,8 +168,9 @@ type Pipeline struct {
 	// size, and two at once would double the peak for no gain on few cores.
 	analysing chan struct{}
 	told      notBefore
-	posted    notBefore // of events
-	planned   notBefore // of incidents whose pods are not known
+	posted    notBefore     // of events
+	planned   notBefore     // of incidents whose pods are not known
+	eventGap  time.Duration // before the second try of an event, doubled for each after; tests make it short
 }
 
 const (
@@ -207,7 +208,7 @@ func New(ctx context.Context, opt Options) (*Pipeline, error) {
 	if opt.Links == nil {
 		opt.Links = func(string) (string, string) { return "", "" }
 	}
-	p := &Pipeline{Options: opt, analysing: make(chan struct{}, 1), told: newNotBefore("told"), posted: newNotBefore("posted"), planned: newNotBefore("planned")}
+	p := &Pipeline{Options: opt, analysing: make(chan struct{}, 1), told: newNotBefore("told"), posted: newNotBefore("posted"), planned: newNotBefore("planned"), eventGap: 10 * time.Second}
 
 	driver := riversqlite.New(opt.Store.DB())
 	migrator, err := rivermigrate.New(driver, nil)
@@ -236,6 +237,9 @@ func New(ctx context.Context, opt Options) (*Pipeline, error) {
 			queuePull: {MaxWorkers: 64},
 		},
 		RetryPolicy: retryPolicy{},
+		// Jobs are told of when they are inserted and when their time has come;
+		// this is for one that was missed.
+		FetchPollInterval: reconcileEvery,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make queue: %w", err)
