@@ -60,8 +60,10 @@ func TestMulti(t *testing.T) {
 		"the other's":        {[]discovery.Source{two, one}, "b", []string{"b-0 http://h1:1/debug/pprof"}, false, ""},
 		"one name, two pods": {[]discovery.Source{two, three}, "c", []string{"c-0 http://h4:1/debug/pprof", "c-0 http://h5:1/debug/pprof"}, false, ""},
 		"listed and found": {
-			[]discovery.Source{two, found}, "d",
-			[]string{"10.0.0.1 http://10.0.0.1:1/pprof", "d-0 http://gateway:1/d-0/pprof", "d-1 http://gateway:1/d-1/pprof", "d-1 http://10.0.0.3:1/debug/pprof"}, false, "",
+			[]discovery.Source{two, found},
+			"d",
+			[]string{"10.0.0.1 http://10.0.0.1:1/pprof", "d-0 http://gateway:1/d-0/pprof", "d-1 http://gateway:1/d-1/pprof", "d-1 http://10.0.0.3:1/debug/pprof"},
+			false, "",
 		},
 		"an outage hides none": {[]discovery.Source{outage{}, one}, "b", []string{"b-0 http://h1:1/debug/pprof"}, false, ""},
 		"an outage is told":    {[]discovery.Source{one, outage{}}, "c", nil, false, "does not answer"},

@@ -31,7 +31,7 @@ func TestClaims(t *testing.T) {
 	own := s.Put(pod("live-0", "10.0.0.1", "live-api", optedIn))
 	forged := pod("live-0", "10.6.6.6", "live-api", map[string]string{"profbot.io/scrape": "true", "profbot.io/scheme": "http"})
 	forged.Namespace = "evil"
-	forged = s.Put(forged)
+	s.Put(forged)
 	f := started(t, s, kube.Options{Settings: inLive})
 	want := []incident.Target{{
 		Service: "live-api", Namespace: "live", Pod: "live-0", UID: string(own.UID), Node: "node-1",
@@ -127,5 +127,29 @@ func TestScheme(t *testing.T) {
 				t.Errorf("says %q, tls %q: %+v", says, tls, remarks)
 			}
 		}
+	}
+}
+
+func TestEnv(t *testing.T) {
+	s := kubetest.New(t, kubetest.Options{})
+	for env, ip := range map[string]string{"prod": "10.0.0.1", "staging": "10.0.0.2", "": "10.0.0.3"} {
+		p := pod("api"+env, ip, "api", optedIn)
+		p.Labels["tags.datadoghq.com/env"] = env
+		s.Put(p)
+		if env != "" {
+			p = pod("gift"+env, ip, "gift", optedIn)
+			p.Labels["tags.datadoghq.com/env"] = env
+			s.Put(p)
+		}
+	}
+	f := started(t, s, kube.Options{})
+	for env, want := range map[string]int{"prod": 2, "staging": 2, "": 3, "canary": 1} {
+		if got, err := f.Pods(t.Context(), "api", env); err != nil || len(got) != want {
+			t.Errorf("env %q: %d pods, %v", env, len(got), err)
+		}
+	}
+	_, err := f.Pods(t.Context(), "gift", "canary")
+	if !errors.Is(err, incident.ErrUnknownService) || err.Error() != `service "gift" has no pods in env "canary"; in the cluster: prod, staging` {
+		t.Error(err)
 	}
 }

@@ -114,8 +114,12 @@ func fromFile(file, context string) (*rest.Config, error) {
 		return nil, &OptionError{"kubeconfig", file + " is no kubeconfig, or has no contexts", "name one that kubectl can use"}
 	}
 	context = cmp.Or(context, all.CurrentContext)
-	if all.Contexts[context] == nil {
+	used := all.Contexts[context]
+	if used == nil {
 		return nil, &OptionError{"context", fmt.Sprintf("%q does not exist in %s", context, file), "write one of " + discovery.Names(slices.Collect(maps.Keys(all.Contexts)))}
+	}
+	if used.AuthInfo != "" && all.AuthInfos[used.AuthInfo] == nil { // who would be nobody
+		return nil, &OptionError{"kubeconfig", fmt.Sprintf("%s, context %q: user %q does not exist", file, context, used.AuthInfo), "mend the file, or write another context"}
 	}
 	for _, c := range all.Clusters {
 		c.LocationOfOrigin = file

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -147,5 +148,42 @@ func TestConfirmEnds(t *testing.T) {
 	}
 	if err := f.Confirm(t.Context(), incident.Target{Pod: "static"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAddressChangesHands: the address of a pod that went away is another's
+// within moments; that one is never asked.
+func TestAddressChangesHands(t *testing.T) {
+	s := kubetest.New(t, kubetest.Options{})
+	a, b := listen(t, "127.9.1.1", false), listen(t, "127.9.1.2", false)
+	s.Put(a.pod("live-0"))
+	f := started(t, s, kube.Options{})
+	old := only(t, f)
+	f.Stop() // the watch lags behind
+	moved := b.pod("live-0")
+	s.Put(moved)
+	other := a.pod("gift-0")
+	other.Labels["tags.datadoghq.com/service"] = "gift-api"
+	s.Put(other)
+	if again := only(t, f); again.URL != old.URL {
+		t.Fatal("the cache should know the old address still")
+	}
+	fail, ok := errors.AsType[*kube.Error](f.Confirm(t.Context(), old))
+	if !ok || fail.What != incident.OutcomeMoved || fail.Retryable() {
+		t.Errorf("%v", fail)
+	}
+	fresh := started(t, s, kube.Options{})
+	if tt := only(t, fresh); tt.URL == old.URL || tt.UID != old.UID || fresh.Confirm(t.Context(), tt) != nil {
+		t.Errorf("%+v", tt)
+	}
+}
+
+// TestURLs: addresses that the collector gets are such.
+func TestURLs(t *testing.T) {
+	s := kubetest.New(t, kubetest.Options{})
+	s.Put(pod("live-0", "fd00::1", "live-api", optedIn))
+	u, err := url.Parse(only(t, started(t, s, kube.Options{})).URL)
+	if err != nil || u.Hostname() != "fd00::1" || u.Port() != "6060" {
+		t.Errorf("%v, %v", u, err)
 	}
 }

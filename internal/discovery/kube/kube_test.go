@@ -150,30 +150,6 @@ func TestPods(t *testing.T) {
 	}
 }
 
-func TestEnv(t *testing.T) {
-	s := kubetest.New(t, kubetest.Options{})
-	for env, ip := range map[string]string{"prod": "10.0.0.1", "staging": "10.0.0.2", "": "10.0.0.3"} {
-		p := pod("api"+env, ip, "api", optedIn)
-		p.Labels["tags.datadoghq.com/env"] = env
-		s.Put(p)
-		if env != "" {
-			p = pod("gift"+env, ip, "gift", optedIn)
-			p.Labels["tags.datadoghq.com/env"] = env
-			s.Put(p)
-		}
-	}
-	f := started(t, s, kube.Options{})
-	for env, want := range map[string]int{"prod": 2, "staging": 2, "": 3, "canary": 1} {
-		if got, err := f.Pods(t.Context(), "api", env); err != nil || len(got) != want {
-			t.Errorf("env %q: %d pods, %v", env, len(got), err)
-		}
-	}
-	_, err := f.Pods(t.Context(), "gift", "canary")
-	if !errors.Is(err, incident.ErrUnknownService) || err.Error() != `service "gift" has no pods in env "canary"; in the cluster: prod, staging` {
-		t.Error(err)
-	}
-}
-
 // TestSelection: what could never be a target is not even asked for.
 func TestSelection(t *testing.T) {
 	s := kubetest.New(t, kubetest.Options{})
@@ -501,34 +477,6 @@ func TestChunks(t *testing.T) {
 	}
 	if n := s.Count("list", "pods"); n != 3 {
 		t.Errorf("%d lists, want 3 chunks", n)
-	}
-}
-
-func TestNew(t *testing.T) {
-	s := kubetest.New(t, kubetest.Options{})
-	for name, tc := range map[string]struct {
-		opt  kube.Options
-		want string
-	}{
-		"port":     {kube.Options{Port: 70000}, "70000 is no port"},
-		"reach":    {kube.Options{Reach: "carrier pigeon"}, "no way to reach pods"},
-		"selector": {kube.Options{Selector: "a in"}, `kubernetes.selector: "a in" is no label selector: write`},
-		"file":     {kube.Options{Kubeconfig: "testdata/none"}, "kubernetes.kubeconfig: open testdata/none: no such file or directory: name"},
-		"context":  {kube.Options{Kubeconfig: s.Kubeconfig(), Context: "none"}, `"none" does not exist`},
-		"no pod":   {kube.Options{}, "kubernetes.kubeconfig has to name a file"},
-	} {
-		if name == "no pod" {
-			t.Setenv("KUBERNETES_SERVICE_HOST", "")
-			t.Setenv("KUBECONFIG", s.Kubeconfig()) // not looked at
-		}
-		if _, err := kube.New(tc.opt); err == nil || !strings.Contains(err.Error(), tc.want) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	// The context decides who profbot is.
-	f := newFinder(t, s, kube.Options{Context: "other", SyncWait: time.Second / 4})
-	if err := f.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "does not accept profbot's credentials") || strings.Contains(err.Error(), "wrong") {
-		t.Errorf("with wrong credentials: %v", err)
 	}
 }
 

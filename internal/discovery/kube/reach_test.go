@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/pprof"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -490,42 +489,5 @@ func TestTerminatedWhileProfiled(t *testing.T) {
 			until(t, "not listed", func() bool { return len(urls(t, f, "live-api")) == 0 })
 			until(t, "ways closed", func() bool { return s.Forwards() == 0 })
 		})
-	}
-}
-
-// TestAddressChangesHands: the address of a pod that went away is another's
-// within moments; that one is never asked.
-func TestAddressChangesHands(t *testing.T) {
-	s := kubetest.New(t, kubetest.Options{})
-	a, b := listen(t, "127.9.1.1", false), listen(t, "127.9.1.2", false)
-	s.Put(a.pod("live-0"))
-	f := started(t, s, kube.Options{})
-	old := only(t, f)
-	f.Stop() // the watch lags behind
-	moved := b.pod("live-0")
-	s.Put(moved)
-	other := a.pod("gift-0")
-	other.Labels["tags.datadoghq.com/service"] = "gift-api"
-	s.Put(other)
-	if again := only(t, f); again.URL != old.URL {
-		t.Fatal("the cache should know the old address still")
-	}
-	fail, ok := errors.AsType[*kube.Error](f.Confirm(t.Context(), old))
-	if !ok || fail.What != incident.OutcomeMoved || fail.Retryable() {
-		t.Errorf("%v", fail)
-	}
-	fresh := started(t, s, kube.Options{})
-	if tt := only(t, fresh); tt.URL == old.URL || tt.UID != old.UID || fresh.Confirm(t.Context(), tt) != nil {
-		t.Errorf("%+v", tt)
-	}
-}
-
-// TestURLs: addresses that the collector gets are such.
-func TestURLs(t *testing.T) {
-	s := kubetest.New(t, kubetest.Options{})
-	s.Put(pod("live-0", "fd00::1", "live-api", optedIn))
-	u, err := url.Parse(only(t, started(t, s, kube.Options{})).URL)
-	if err != nil || u.Hostname() != "fd00::1" || u.Port() != "6060" {
-		t.Errorf("%v, %v", u, err)
 	}
 }
