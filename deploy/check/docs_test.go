@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/profbot/profbot/internal/config"
 )
 
 func readFile(t *testing.T, path string) string {
@@ -37,6 +39,48 @@ func TestDocumentedRules(t *testing.T) {
 		row := regexp.MustCompile("(?m)^\\| `" + way.reach + "` \\|.*$").FindString(text)
 		if !strings.Contains(row, want) {
 			t.Errorf("%s: no %s in %q", way.reach, want, row)
+		}
+	}
+}
+
+// TestDocumentedServices: what the document has people put into the Secret is
+// a list that profbot takes from there, and its files are where the component
+// and the chart's values mount them.
+func TestDocumentedServices(t *testing.T) {
+	_, list, ok := strings.Cut(readFile(t, "../../docs/kubernetes.md"), "    # services.yaml\n")
+	list, _, end := strings.Cut(list, "\n\n")
+	if !ok || !end {
+		t.Fatal("the document has no services.yaml")
+	}
+	environ := []string{"PROFBOT_SERVICES=" + regexp.MustCompile(`(?m)^    `).ReplaceAllString(list, ""), "PROFBOT_KUBERNETES_ENABLED=true"}
+	for k, v := range secret(t).StringData {
+		if k != "PROFBOT_SERVICES" {
+			environ = append(environ, k+"="+v)
+		}
+	}
+	cfg, err := config.Load("", environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cfg.Services) != 2 || cfg.Services[0].Authorization == "" || cfg.Services[0].Namespace != "live" {
+		t.Errorf("%+v", cfg.Services)
+	}
+	tls := cfg.Services[1].TLS
+	for name, objs := range renderings(t) {
+		if name != "minimal with all that fits" && name != "chart with everything" {
+			continue
+		}
+		pod, c := container(t, objs)
+		for _, file := range []string{tls.CA, tls.Cert, tls.Key} {
+			found := false
+			for _, m := range c.VolumeMounts {
+				for _, v := range pod.Spec.Volumes {
+					found = found || m.Name == v.Name && m.MountPath == filepath.Dir(file) && m.ReadOnly && v.Secret != nil
+				}
+			}
+			if !found {
+				t.Errorf("%s: no Secret is mounted for %q", name, file)
+			}
 		}
 	}
 }
