@@ -139,6 +139,7 @@ func TestPodsChange(t *testing.T) {
 				if tc.after != nil {
 					tc.after(t, c)
 				}
+				stop(t, c.a)
 			})
 		})
 	}

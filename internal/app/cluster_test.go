@@ -114,6 +114,14 @@ func (w *around) told(t *testing.T, a *App) (text string, p Progress) {
 	return text, all[0]
 }
 
+// stop ends a profbot that was looked at, while others go on.
+func stop(t *testing.T, a *App) {
+	t.Helper()
+	if err := a.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // hosts are the addresses of live-api's pods as a profbot knows them, by pod.
 func hosts(a *App) map[string]string {
 	pods, _ := a.fleet.Pods(context.Background(), "live-api", "") // none without a list

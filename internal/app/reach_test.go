@@ -68,7 +68,7 @@ func TestReach(t *testing.T) {
 		for _, p := range pods {
 			p.Require(tc.want)
 		}
-		a := c.start(c.env("[{name: live-api"+tc.settings+"}]", more...)...)
+		a := c.start(c.env("[{name: live-api, namespace: live"+tc.settings+"}]", more...)...)
 		c.fire(a)
 		looks = append(looks, func() {
 			t.Run(name, func(t *testing.T) {
@@ -89,6 +89,7 @@ func TestReach(t *testing.T) {
 					t.Errorf("a secret was told:\n%s\n%s", text, c.log.String())
 				}
 				until(t, "no way is open", func() bool { return c.api.Forwards() == 0 })
+				stop(t, a)
 			})
 		})
 	}
@@ -163,6 +164,7 @@ func TestNames(t *testing.T) {
 				if want := c.ip(2); name != "SRV" && p.Captures[0].Pod != want || name == "SRV" && p.Captures[0].Pod != "pod-1" {
 					t.Errorf("profiled %q", p.Captures[0].Pod)
 				}
+				stop(t, a)
 			})
 		})
 	}

@@ -1,6 +1,8 @@
 // Command storm measures profbot under an alert storm and fails below the bar:
 //
 //	go run ./scripts/storm -exe bin/profbot
+//	go run ./scripts/storm -exe bin/profbot -pods 100 -alerts 10 -window 1s # in half a minute
+//	go run ./scripts/storm -exe bin/profbot -simultaneous 16 -window 1s -slow=false # all pods, in one
 //
 // See package storm for what it does.
 package main
@@ -48,7 +50,7 @@ func run() error {
 	opt.Dir = dir
 	fmt.Printf("%d pods of %d services on %d nodes, %d alerts at once\n", opt.Pods, opt.Alerts, opt.Nodes, opt.Alerts)
 	res, err := storm.Run(ctx, opt)
-	ok := print(opt, res)
+	ok := table(opt, res)
 	if err != nil {
 		return err // the folder stays: its log says more
 	}
@@ -58,8 +60,8 @@ func run() error {
 	return os.RemoveAll(dir)
 }
 
-// print writes what was measured against the bar, and whether it reaches it.
-func print(opt storm.Options, r storm.Result) bool {
+// table writes what was measured against the bar, and whether it reaches it.
+func table(opt storm.Options, r storm.Result) bool {
 	all := true
 	row := func(what string, got any, bar string, ok bool) {
 		mark := "ok"
@@ -70,7 +72,7 @@ func print(opt storm.Options, r storm.Result) bool {
 	}
 	n := opt.Alerts
 	most := func(what string, got, budget int) {
-		row("CPU profiles at once, most"+what, got, fmt.Sprintf("at most %d", budget), got <= budget && got > 0)
+		row("most CPU profiles at once"+what, got, fmt.Sprintf("at most %d", budget), got <= budget && got > 0)
 	}
 	exactly := func(what string, got, want int) { row(what, got, fmt.Sprint(want), got == want) }
 	exactly("pods discovered", r.Discovered, opt.Pods)
@@ -82,9 +84,9 @@ func print(opt storm.Options, r storm.Result) bool {
 	exactly("messages twice", r.Extra, 0)
 	exactly("requests to pods that have not opted in", r.Uninvited, 0)
 	most("", r.MostAtOnce, opt.Simultaneous)
-	most(", of a service", r.MostPerService, opt.PerService)
-	most(", of a node", r.MostPerNode, opt.PerNode)
-	most(", of a pod", r.MostPerPod, 1)
+	most(" of a service", r.MostPerService, opt.PerService)
+	most(" of a node", r.MostPerNode, opt.PerNode)
+	most(" of a pod", r.MostPerPod, 1)
 	row("peak RSS of profbot, MiB", fmt.Sprintf("%.0f", float64(r.PeakRSS)/(1<<20)), fmt.Sprintf("below %d", maxRSS>>20), r.PeakRSS < maxRSS && r.PeakRSS > 0)
 	fmt.Printf("%-44s %12d\n", "CPU profiles", r.Profiles)
 	fmt.Printf("%-44s %12s\n", "last CPU profile after", r.LastProfile.Round(time.Second))

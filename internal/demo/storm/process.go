@@ -29,7 +29,7 @@ var upLine = regexp.MustCompile(`msg="profbot is up" public=(\S+) internal=(\S+)
 // start starts profbot and waits until it is up. Its log goes to a file beside
 // its configuration.
 func start(ctx context.Context, opt Options, config string) (*process, error) {
-	p := &process{cmd: exec.Command(opt.Exe, append(opt.Args, "--config", config)...), logFile: filepath.Join(opt.Dir, "profbot.log"), done: make(chan struct{})}
+	p := &process{cmd: exec.CommandContext(context.WithoutCancel(ctx), opt.Exe, append(opt.Args, "--config", config)...), logFile: filepath.Join(opt.Dir, "profbot.log"), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), opt.Env...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -62,9 +62,9 @@ func start(ctx context.Context, opt Options, config string) (*process, error) {
 		return p, nil
 	case <-p.done:
 		return nil, fmt.Errorf("profbot did not start; see %s", p.logFile)
-	case <-time.After(60 * time.Second):
+	case <-time.After(2 * time.Minute):
 		p.kill()
-		return nil, fmt.Errorf("profbot is not up after 60s; see %s", p.logFile)
+		return nil, fmt.Errorf("profbot is not up after 2m; see %s", p.logFile)
 	case <-ctx.Done():
 		p.kill()
 		return nil, context.Cause(ctx)

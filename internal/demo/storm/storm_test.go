@@ -42,7 +42,7 @@ func TestStorm(t *testing.T) {
 	}
 	opt := Options{
 		Exe: exe, Env: []string{"PROFBOT_STORM_MAIN=1"}, Dir: t.TempDir(), Profiles: profiles,
-		Alerts: 6, Pods: 60, Nodes: 5, Window: time.Second, Simultaneous: 3, Within: 3 * time.Minute,
+		Alerts: 6, Pods: 60, Nodes: 5, Window: time.Second, Simultaneous: 3,
 	}
 	res, err := Run(t.Context(), opt)
 	if err != nil {
