@@ -47,9 +47,9 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 	}
 	begun := time.Now()
 	all, remarks := 0, 0
-	print := newPrinter(s.out).result
+	show := newPrinter(s.out).result
 	if c.JSON {
-		print = asJSON(s.out)
+		show = asJSON(s.out)
 	}
 	var failed error
 	bad := doctor.Walk(ctx, doctor.Options{
@@ -59,7 +59,7 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 			if r.State == doctor.Warning {
 				remarks++
 			}
-			if err := print(r); err != nil && failed == nil {
+			if err := show(r); err != nil && failed == nil {
 				failed = fmt.Errorf("print a result: %w", err)
 			}
 		},

@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -371,6 +372,7 @@ func TestNextMachine(t *testing.T) {
 		err       error
 	}{
 		{"no name", "", op("dial", &net.DNSError{Err: "no such host", Name: "slack.com", IsNotFound: true})},
+		{"the walk was stopped", "", context.Canceled},
 		{"refused", "", op("dial", os.NewSyscallError("connect", syscall.ECONNREFUSED))},
 		{"a timeout", "", errors.New("no answer within 15s")},
 		{"a timeout of an address of one's own", "https://slack.internal/api/", errors.New("no answer within 15s")},

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ func (s server) reach(err error) string {
 	op, _ := errors.AsType[*net.OpError](err)
 	text := err.Error()
 	switch {
+	case errors.Is(err, context.Canceled):
+		return "run it again to its end"
 	case op != nil && op.Op == "proxyconnect", strings.Contains(text, "Proxy Authentication Required"):
 		return "correct HTTPS_PROXY (http://USER:PASSWORD@PROXY:PORT) in profbot's environment: that proxy does not let it through"
 	case badCert:
