@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/profbot/profbot/internal/app"
 	"github.com/profbot/profbot/internal/config"
 	"github.com/profbot/profbot/internal/doctor"
 )
@@ -41,7 +42,7 @@ var marks = map[doctor.State]struct{ mark, colour string }{
 }
 
 func (c *doctorCmd) Run(ctx context.Context, s streams) error {
-	cfg, err := config.Load(c.Config, os.Environ())
+	cfg, err := config.Load(c.Config, os.Environ(), app.Check)
 	if err != nil {
 		return err
 	}
