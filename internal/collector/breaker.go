@@ -53,7 +53,7 @@ func (b *breakers) checkLocked(of service) error {
 	if s == nil || s.until.IsZero() {
 		return nil
 	}
-	next := ""
+	var next string
 	switch {
 	case time.Now().Before(s.until):
 		next = "next try after " + minute(s.until)

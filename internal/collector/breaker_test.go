@@ -72,11 +72,12 @@ func TestBreaker(t *testing.T) {
 		rests("one pull is trying now")
 		b.done(trial, neutral) // the next may try
 		rests("")
-		for i, rest := range []time.Duration{2, 4, 8, 16, 16} {
-			pull(bad, fmt.Sprintf("left alone for %s after %d failures in a row", rest*time.Minute, 4+i))
-			<-time.After(rest*time.Minute - time.Second)
+		for i, minutes := range []int{2, 4, 8, 16, 16} {
+			rest := time.Duration(minutes) * time.Minute
+			pull(bad, fmt.Sprintf("left alone for %s after %d failures in a row", rest, 4+i))
+			<-time.After(rest - time.Second)
 			if b.check(live) == nil {
-				t.Errorf("it rests for less than %s", rest*time.Minute)
+				t.Errorf("it rests for less than %s", rest)
 			}
 			<-time.After(time.Second)
 			rests("")

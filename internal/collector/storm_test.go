@@ -37,7 +37,8 @@ func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	kind, pod := r.PathValue("kind"), r.PathValue("service")+"/"+r.PathValue("pod")
 	names := []string{"all", "service " + r.PathValue("service"), "node " + r.PathValue("node"), "pod " + pod}
 	typ := map[string]string{"profile": "cpu", "allocs": "alloc_space", "goroutine": "goroutine"}[kind]
-	if kind == "profile" {
+	switch kind {
+	case "profile":
 		f.count(names, 1)
 		f.mu.Lock()
 		if wait := time.Since(f.before[pod]); f.strict && wait > 2*time.Second {
@@ -55,7 +56,7 @@ func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		seconds, _ := strconv.Atoi(r.URL.Query().Get("seconds"))
 		<-time.After(time.Duration(seconds) * time.Second)
 		f.count(names, -1)
-	} else if kind == "allocs" {
+	case "allocs":
 		f.mu.Lock()
 		if _, ok := f.before[pod]; !ok {
 			f.before[pod] = time.Now()

@@ -68,7 +68,7 @@ func untilPullEnds(dial func(ctx context.Context, network, address string) (net.
 		defer context.AfterFunc(pull, func() { cancel(context.Cause(pull)) })()
 		conn, err := dial(ctx, network, address)
 		if err == nil {
-			context.AfterFunc(pull, func() { conn.Close() }) // every pull's context ends
+			context.AfterFunc(pull, func() { _ = conn.Close() }) // every pull's context ends
 		}
 		return conn, err
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/profbot/profbot/internal/pipeline"
 )
 
-var noAnswer = errors.New("the API server does not answer: connection refused")
+var errSilent = errors.New("the API server does not answer: connection refused")
 
 // silence is how long nobody tells the pods, from now on.
 func (c *cluster) silence(d time.Duration) {
@@ -21,7 +21,7 @@ func (c *cluster) silence(d time.Duration) {
 	defer c.mu.Unlock()
 	c.silent = func() error {
 		if time.Now().Before(end) {
-			return noAnswer
+			return errSilent
 		}
 		return nil
 	}
@@ -40,7 +40,7 @@ func TestPodsNotKnownYet(t *testing.T) {
 		if told := time.Since(fired); told > 2*time.Second {
 			t.Errorf("told after %s", told)
 		}
-		want := incident.Waiting{Since: fired, Until: fired.Add(150 * time.Second), Why: noAnswer.Error()}
+		want := incident.Waiting{Since: fired, Until: fired.Add(150 * time.Second), Why: errSilent.Error()}
 		if got := *u.Incident.Waiting; u.Incident.Status != incident.StatusAccepted || !got.Since.Equal(want.Since) || !got.Until.Equal(want.Until) || got.Why != want.Why {
 			t.Errorf("%s, waits for %+v, want %+v", u.Incident.Status, got, want)
 		}
@@ -70,7 +70,7 @@ func TestPodsNeverKnown(t *testing.T) {
 		if took := time.Since(fired); took < 150*time.Second || took > 3*time.Minute {
 			t.Errorf("given up after %s", took)
 		}
-		if u.Incident.Status != incident.StatusFailed || !strings.HasPrefix(u.Incident.Failure, "the pods of the service could not be found out for 2m3") || !strings.HasSuffix(u.Incident.Failure, "s: "+noAnswer.Error()) {
+		if u.Incident.Status != incident.StatusFailed || !strings.HasPrefix(u.Incident.Failure, "the pods of the service could not be found out for 2m3") || !strings.HasSuffix(u.Incident.Failure, "s: "+errSilent.Error()) {
 			t.Errorf("%s, %q", u.Incident.Status, u.Incident.Failure)
 		}
 		n := w.finds
@@ -149,7 +149,7 @@ func TestSilenceDuringPulls(t *testing.T) {
 				for _, c := range u.Captures {
 					switch {
 					case tc.want == incident.StatusDone && c.Status != incident.CaptureStored,
-						tc.want == incident.StatusFailed && !c.Kind.Waiting() && (c.Outcome != incident.OutcomeDiscovery || !strings.Contains(c.Detail, noAnswer.Error())):
+						tc.want == incident.StatusFailed && !c.Kind.Waiting() && (c.Outcome != incident.OutcomeDiscovery || !strings.Contains(c.Detail, errSilent.Error())):
 						t.Errorf("%s of %s: %s %q", c.Kind, c.Pod, c.Outcome, c.Detail)
 					}
 				}
