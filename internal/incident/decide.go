@@ -17,6 +17,8 @@ func Decide(a Alert) (Action, string) {
 	switch {
 	case a.Verifies != "":
 		return ActionCapture, "asked to prove the fix of incident " + a.Verifies
+	case a.Order != nil && a.Key.Service != "":
+		return ActionCapture, "asked for by a person"
 	case a.Test:
 		return ActionRecord, "a test notification: recorded, nothing is profiled"
 	case a.Transition == TransitionRecovered:

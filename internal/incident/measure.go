@@ -22,7 +22,16 @@ var scopes = regexp.MustCompile(`\{[^}]*\}`)
 // MeasureOf says which measure an alert is about, by the first of its metric,
 // its query and its title that names one. It is [MeasureCPU] when none does,
 // or when one names both: garbage shows in a CPU profile too.
+//
+// What a person ordered is about memory when it is of the heap, or of what is
+// allocated, and not of the CPU.
 func MeasureOf(a Alert) Measure {
+	if o := a.Order; o != nil && len(o.Kinds) > 0 {
+		if !o.Asks(KindCPU) && (o.Asks(KindHeap) || o.Asks(KindAllocsAfter)) {
+			return MeasureMemory
+		}
+		return MeasureCPU
+	}
 	for _, text := range []string{a.Metric, scopes.ReplaceAllString(a.Query, ""), a.Title} {
 		switch {
 		case cpuNames.MatchString(text):

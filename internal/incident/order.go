@@ -71,7 +71,44 @@ type Deed struct {
 }
 
 // Asks reports whether k is among the kinds an order names; an order that names
-// none asks for all.
+// none asks for all, and so does a nil one, which is no order.
 func (o *Order) Asks(k Kind) bool {
 	return o == nil || len(o.Kinds) == 0 || slices.ContainsFunc(o.Kinds, func(a Kind) bool { return a.Profile() == k.Profile() })
+}
+
+// PlanOf is [Plan] for what was ordered. Who asks for a CPU profile, or names
+// nothing, gets what an alert gets: the other profiles are what its report
+// rests on. Who asks for others gets these alone, each with the snapshot that it
+// is subtracted from, and no pod to compare with.
+func PlanOf(o *Order, m Measure, role Role, refuses []Kind) []Kind {
+	if o.Asks(KindCPU) {
+		if o != nil && len(o.Kinds) > 0 && o.Asks(KindHeap) {
+			m = MeasureMemory
+		}
+		return Plan(m, role, refuses)
+	}
+	if role != RoleHot {
+		return nil
+	}
+	var befores, out []Kind
+	for _, k := range o.Kinds {
+		if b := k.Before(); b != "" {
+			befores = append(befores, b)
+		}
+		out = append(out, k)
+	}
+	out = append(befores, out...)
+	return slices.DeleteFunc(out, func(k Kind) bool { return k.RefusedBy(refuses) })
+}
+
+// Main is the kind that an incident is about first: without it a pod is of
+// little use.
+func (o *Order) Main(m Measure) Kind {
+	switch {
+	case o.Asks(KindCPU) && m == MeasureMemory:
+		return KindHeap
+	case o.Asks(KindCPU):
+		return KindCPU
+	}
+	return o.Kinds[0]
 }

@@ -70,6 +70,9 @@ func because(pod string, o incident.Outcome, leave time.Duration) string {
 // standIn lets another pod be profiled in the place of c's, for a reason in
 // plain words. It returns false when there is no other, and has done nothing then.
 func (p *Pipeline) standIn(ctx context.Context, inc incident.Incident, c incident.Capture, why string) (bool, error) {
+	if inc.Alert.Order != nil && inc.Alert.Pod != "" {
+		return false, nil // a person asked for this pod
+	}
 	pods, err := p.pods(ctx, inc.Alert.Key)
 	if err != nil {
 		p.Logger.WarnContext(ctx, "no pod to stand in", "incident", inc.ID, "pod", c.Pod, "error", err)
@@ -104,7 +107,7 @@ func (p *Pipeline) standIn(ctx context.Context, inc incident.Incident, c inciden
 		if v := load.Of(inc.Measure); v > 0 {
 			pick.Why = inc.Measure.Text(v) + ", " + pick.Why
 		}
-		more := p.capturesOf(inc.ID, pick, inc.Measure)
+		more := p.capturesOf(inc, pick, inc.Measure)
 		for i := range more {
 			more[i].For = c.Pod
 		}

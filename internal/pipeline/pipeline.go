@@ -256,6 +256,15 @@ func New(ctx context.Context, opt Options) (*Pipeline, error) {
 // that nothing can be said about.
 func (p *Pipeline) Accept(ctx context.Context, a incident.Alert) (incident.Receipt, error) {
 	action, reason := incident.Decide(a)
+	if action == incident.ActionCapture && a.Verifies == "" && a.Order == nil {
+		mutes, err := p.Store.Mutes(ctx)
+		if err != nil {
+			return incident.Receipt{}, err
+		}
+		if m := incident.Muted(mutes, a.Key, p.Now()); m != nil {
+			action, reason = incident.ActionRecord, fmt.Sprintf("service %q is muted until %s by %s", m.Service, m.Until.UTC().Format("2006-01-02 15:04 UTC"), m.By)
+		}
+	}
 	if action == incident.ActionCapture && a.Verifies == "" {
 		if _, err := p.pods(ctx, a.Key); errors.Is(err, incident.ErrUnknownService) {
 			action, reason = incident.ActionRecord, err.Error()

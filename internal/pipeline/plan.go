@@ -36,17 +36,18 @@ func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
 	}
 	ch := incident.Choice{Measure: incident.MeasureOf(inc.Alert)}
 	all := pods
-	main, called := incident.KindCPU, "CPU"
-	if ch.Measure == incident.MeasureMemory {
-		main, called = incident.KindHeap, "heap"
-	}
-	pods, off := allowing(pods, ch.Measure, main)
+	order := inc.Alert.Order
+	main := order.Main(ch.Measure)
+	pods, off := allowing(pods, order, ch.Measure, main)
 	if len(pods) == 0 {
 		return p.Store.Finish(ctx, inc.ID, nil, fmt.Sprintf("the owner of %q has switched off every profile of its pods", key.Service))
 	}
-	ask := incident.Ask{AlertPod: inc.Alert.Pod, Namespace: inc.Alert.Namespace, Hot: p.Policy.Pods, Control: !p.Policy.NoControl, Measure: ch.Measure, Metric: p.Policy.Metric}
+	ask := incident.Ask{AlertPod: inc.Alert.Pod, Namespace: inc.Alert.Namespace, Hot: p.Policy.Pods, Control: !p.Policy.NoControl && order.Asks(incident.KindCPU), Measure: ch.Measure, Metric: p.Policy.Metric}
 	if ch.Measure == incident.MeasureMemory {
 		ask.Metric = p.Policy.Memory
+	}
+	if order != nil && order.Pods > 0 {
+		ask.Hot = order.Pods
 	}
 	// The two are asked at once, and neither waits for the other.
 	var loads []incident.PodLoad
@@ -61,11 +62,11 @@ func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
 	picks, says := incident.Choose(pods, loads, ask)
 	notes := []string{says}
 	if off > 0 {
-		notes = append(notes, fmt.Sprintf("%d of its %d pods left alone, since their owner has switched off %s profiles", off, len(all), called))
+		notes = append(notes, fmt.Sprintf("%d of its %d pods left alone, since their owner has switched off %s profiles", off, len(all), called(main)))
 	}
 	var captures []incident.Capture
 	for _, pick := range picks {
-		captures = append(captures, p.capturesOf(inc.ID, pick, ch.Measure)...)
+		captures = append(captures, p.capturesOf(inc, pick, ch.Measure)...)
 		if s := refusal(pick); s != "" {
 			notes = append(notes, s)
 		}
@@ -80,12 +81,12 @@ func (p *Pipeline) plan(ctx context.Context, inc incident.Incident) error {
 
 // allowing are the pods whose owner lets the main kind of profile be taken, and
 // how many do not. Where that is none they are those that give anything at all.
-func allowing(pods []incident.Target, m incident.Measure, main incident.Kind) (able []incident.Target, off int) {
+func allowing(pods []incident.Target, o *incident.Order, m incident.Measure, main incident.Kind) (able []incident.Target, off int) {
 	var some []incident.Target
 	for _, t := range pods {
 		if !main.RefusedBy(t.Refuses) {
 			able = append(able, t)
-		} else if len(incident.Plan(m, incident.RoleHot, t.Refuses)) > 0 {
+		} else if len(incident.PlanOf(o, m, incident.RoleHot, t.Refuses)) > 0 {
 			some = append(some, t)
 		}
 	}
@@ -96,29 +97,42 @@ func allowing(pods []incident.Target, m incident.Measure, main incident.Kind) (a
 }
 
 // capturesOf are the captures of one chosen pod.
-func (p *Pipeline) capturesOf(id string, pick incident.Pick, m incident.Measure) []incident.Capture {
+func (p *Pipeline) capturesOf(inc incident.Incident, pick incident.Pick, m incident.Measure) []incident.Capture {
 	var out []incident.Capture
-	for _, kind := range incident.Plan(m, pick.Role, pick.Target.Refuses) {
+	for _, kind := range incident.PlanOf(inc.Alert.Order, m, pick.Role, pick.Target.Refuses) {
 		c := incident.Capture{
-			Incident: id, Pod: pick.Pod, Namespace: pick.Target.Namespace, UID: pick.Target.UID, Kind: kind, Role: pick.Role, Why: pick.Why, Status: incident.CaptureWaiting,
+			Incident: inc.ID, Pod: pick.Pod, Namespace: pick.Target.Namespace, UID: pick.Target.UID, Kind: kind, Role: pick.Role, Why: pick.Why, Status: incident.CaptureWaiting,
 		}
 		if kind == incident.KindCPU {
-			c.Window, c.Load = p.Policy.Window, pick.Load
+			c.Window, c.Load = p.window(inc), pick.Load
 		}
 		out = append(out, c)
 	}
 	return out
 }
 
+// window is how long an incident's CPU profiles are, and what lies between two
+// snapshots where there is none.
+func (p *Pipeline) window(inc incident.Incident) time.Duration {
+	if o := inc.Alert.Order; o != nil && o.Window > 0 {
+		return o.Window
+	}
+	return p.Policy.Window
+}
+
+// called is what a profile is called in a sentence.
+func called(k incident.Kind) string {
+	if k == incident.KindCPU {
+		return "CPU"
+	}
+	return k.Profile()
+}
+
 // refusal says which profiles of a pod its owner has switched off; "" for none.
 func refusal(pick incident.Pick) string {
 	var off []string
 	for _, k := range pick.Target.Refuses {
-		name := k.Profile()
-		if k == incident.KindCPU {
-			name = "CPU"
-		}
-		if !slices.Contains(off, name) {
+		if name := called(k); !slices.Contains(off, name) {
 			off = append(off, name)
 		}
 	}

@@ -68,7 +68,7 @@ func BlobName(c incident.Capture) string {
 // captures of its pod as they stand. An error means that the state is not final
 // and the job must run again.
 func (p *Pipeline) capture(ctx context.Context, inc incident.Incident, pod []incident.Capture, c incident.Capture) (incident.Capture, error) {
-	if done, err := p.spared(ctx, pod, &c); done || err != nil {
+	if done, err := p.spared(ctx, p.window(inc), pod, &c); done || err != nil {
 		return c, err
 	}
 	name := BlobName(c)
@@ -85,7 +85,7 @@ func (p *Pipeline) capture(ctx context.Context, inc incident.Incident, pod []inc
 	for {
 		c.Status, c.Started = incident.CapturePulling, p.Now()
 		if c.Kind == incident.KindCPU {
-			c.Window = p.Policy.Window // not what a pull before, whose bytes were lost, came down to
+			c.Window = p.window(inc) // not what a pull before, whose bytes were lost, came down to
 		}
 		if err := p.Store.PutCapture(ctx, c, p.enqueue); err != nil {
 			return c, err
@@ -121,7 +121,7 @@ func (p *Pipeline) capture(ctx context.Context, inc incident.Incident, pod []inc
 // spared ends a capture for which the target need not be asked, and waits
 // where a snapshot from after the CPU profile would come too soon because there
 // was none: what is subtracted needs a window.
-func (p *Pipeline) spared(ctx context.Context, pod []incident.Capture, c *incident.Capture) (done bool, err error) {
+func (p *Pipeline) spared(ctx context.Context, window time.Duration, pod []incident.Capture, c *incident.Capture) (done bool, err error) {
 	find := func(k incident.Kind) (o incident.Capture) {
 		if i := slices.IndexFunc(pod, func(o incident.Capture) bool { return o.Kind == k }); k != "" && i >= 0 {
 			o = pod[i]
@@ -142,7 +142,7 @@ func (p *Pipeline) spared(ctx context.Context, pod []incident.Capture, c *incide
 		return true, err
 	}
 	if before.Blob != "" && cpu.Status != incident.CaptureStored && c.Role == incident.RoleHot {
-		return false, pause(ctx, before.Finished.Add(p.Policy.Window).Sub(p.Now()))
+		return false, pause(ctx, before.Finished.Add(window).Sub(p.Now()))
 	}
 	return false, nil
 }
