@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -140,15 +141,12 @@ func decodeEvent(data []byte) decoded {
 // behind is what follows the first mention of the bot, or, where its id is not
 // known, a mention that the text begins with. Without one it is the whole text.
 func behind(text, bot string) string {
-	if bot == "" {
-		if rest, ok := strings.CutPrefix(strings.TrimSpace(text), "<@"); ok {
-			_, rest, _ = strings.Cut(rest, ">")
-			return strings.TrimSpace(rest)
-		}
-		return strings.TrimSpace(text)
+	mention := `^\s*<@[^<>]*>`
+	if bot != "" {
+		mention = "<@" + regexp.QuoteMeta(bot) + `(\|[^<>]*)?>`
 	}
-	if _, rest, ok := strings.Cut(text, "<@"+bot); ok && rest != "" && (rest[0] == '>' || rest[0] == '|') {
-		_, text, _ = strings.Cut(rest, ">")
+	if at := regexp.MustCompile(mention).FindStringIndex(text); at != nil {
+		text = text[at[1]:]
 	}
 	return strings.TrimSpace(text)
 }

@@ -28,11 +28,6 @@ func TestDecode(t *testing.T) {
 			mention(Request{ID: "message C1 2.0", User: "U1", UserTeam: "T1", Channel: "C1", Message: "2.0", Text: "why <@U2>?"}),
 		},
 		{
-			"mention of somebody whose id begins as ours",
-			event(`{"type":"app_mention","user":"U1","text":"<@U0BOTX> said <@U0BOT> status","ts":"2.0","channel":"C1"}`),
-			mention(Request{ID: "message C1 2.0", User: "U1", Channel: "C1", Message: "2.0", Text: "<@U0BOTX> said <@U0BOT> status"}),
-		},
-		{
 			"direct message",
 			event(`{"type":"message","channel_type":"im","user":"U1","text":" services ","ts":"2.0","channel":"D1"}`),
 			mention(Request{ID: "message D1 2.0", User: "U1", Channel: "D1", Message: "2.0", Direct: true, Text: "services"}),
@@ -145,5 +140,26 @@ func TestViewValue(t *testing.T) {
 	v := &View{Values: map[string]map[string][]string{"b": {"a": {"x", "y"}}}}
 	if got := v.Value("b", "a") + v.Value("b", "c") + v.Value("d", "a"); got != "x" {
 		t.Errorf("values %q, want x", got)
+	}
+}
+
+func TestBehind(t *testing.T) {
+	for _, tt := range []struct{ text, bot, want string }{
+		{"<@U0BOT> status", "U0BOT", "status"},
+		{"<@U0BOT|profbot>status", "U0BOT", "status"},
+		{"<@U0BOTX> said <@U0BOT> status", "U0BOT", "status"},
+		{"<@U2> said\n<@U0BOT>\nstatus <@U0BOT>", "U0BOT", "status <@U0BOT>"},
+		{"thanks <@U0BOT>", "U0BOT", ""},
+		{"<@U0BOT", "U0BOT", "<@U0BOT"},
+		{" status ", "U0BOT", "status"},
+		{"<@U0BOT> status", "", "status"},
+		{"why <@U2>", "", "why <@U2>"},
+		{"<@U0BOTX> hi", "U0BOT", "<@U0BOTX> hi"},
+		{"<@U2", "", "<@U2"},
+		{"", "", ""},
+	} {
+		if got := behind(tt.text, tt.bot); got != tt.want {
+			t.Errorf("behind(%q, %q) = %q, want %q", tt.text, tt.bot, got, tt.want)
+		}
 	}
 }

@@ -234,6 +234,8 @@ func TestRequests(t *testing.T) {
 				t.Errorf("handled %d times, want %d: %+v", len(got), c.Handled, got)
 			} else if len(got) > 0 && got[0].Value == "EVIL" {
 				t.Error("the payload of the query was handled")
+			} else if len(got) > 0 && (got[0].Retry == 1) != (c.Headers["X-Slack-Retry-Num"] != nil) {
+				t.Errorf("retry %d", got[0].Retry)
 			}
 			bolt := c.Bolt["http"].Decision
 			switch {

@@ -201,6 +201,13 @@ func TestSocketRefresh(t *testing.T) {
 		if err != nil || got != `"done"` {
 			t.Errorf("what ran got %s, %v", got, err)
 		}
+		time.Sleep(time.Hour)
+		before = time.Now()
+		l.slack.Disconnect("refresh_requested")
+		if err := l.slack.WaitFor(t.Context(), func() bool { return l.slack.Sockets() == 2 }); err != nil || time.Since(before) != 0 {
+			t.Errorf("the second time: %v, %s until the new socket", err, time.Since(before))
+		}
+		time.Sleep(time.Minute)
 		if s := l.State(); l.slack.Sockets() != 1 || !s.Connected || strings.Contains(l.log.String(), "not open") {
 			t.Errorf("state %+v, log %s", s, l.log)
 		}
