@@ -35,6 +35,7 @@ type Store interface {
 	DB() *sql.DB
 	Accept(ctx context.Context, a incident.Alert, action incident.Action, reason string, coolDown time.Duration, enqueue func(context.Context, *sql.Tx, incident.Unit) error) (incident.Receipt, error)
 	Incident(ctx context.Context, id string) (inc incident.Incident, rev int64, err error)
+	Mutes(ctx context.Context) ([]incident.Mute, error)
 	Plan(ctx context.Context, id string, choice incident.Choice, captures []incident.Capture, enqueue func(context.Context, *sql.Tx, incident.Unit) error) error
 	// Await notes what an incident waits for that has no pods yet.
 	Await(ctx context.Context, id string, w incident.Waiting) error

@@ -36,6 +36,7 @@ var methods = map[string]method{
 	"files.getUploadURLExternal":   {[]string{"files:write"}, (*Server).filesGetUploadURL},
 	"files.completeUploadExternal": {[]string{"files:write"}, (*Server).filesComplete},
 	"files.info":                   {[]string{"files:read"}, (*Server).filesInfo},
+	"apps.connections.open":        {nil, (*Server).connectionsOpen},
 }
 
 // allScopes lists every scope that some method needs.
@@ -54,6 +55,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/{method}", s.serveAPI)
 	mux.HandleFunc("POST /upload/{secret}", s.serveUpload)
+	mux.HandleFunc("GET /socket/{ticket}", s.serveSocket)
 	mux.Handle("/", s.Page())
 	return mux
 }
@@ -71,14 +73,20 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if token == "" {
+	want := s.opt.Token
+	if name == "apps.connections.open" {
+		want = s.opt.AppToken
+	} else if token == "" {
 		token = form.Get("token")
 	}
 	switch {
 	case token == "":
 		writeJSON(w, http.StatusOK, answer{"ok": false, "error": "not_authed"})
 		return
-	case subtle.ConstantTimeCompare([]byte(token), []byte(s.opt.Token)) != 1:
+	case strings.HasPrefix(token, "xoxb-") && strings.HasPrefix(want, "xapp-"), strings.HasPrefix(token, "xapp-") && strings.HasPrefix(want, "xoxb-"):
+		writeJSON(w, http.StatusOK, answer{"ok": false, "error": "not_allowed_token_type"})
+		return
+	case subtle.ConstantTimeCompare([]byte(token), []byte(want)) != 1:
 		writeJSON(w, http.StatusOK, answer{"ok": false, "error": "invalid_auth"})
 		return
 	}
@@ -159,6 +167,9 @@ func params(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 		return nil, err
 	}
 	var raw map[string]json.RawMessage
+	if len(data) == 0 {
+		return url.Values{}, nil
+	}
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return nil, err
 	}
