@@ -28,6 +28,23 @@ func (d *Diff) Headline() string {
 	return strings.Join(parts, "; ")
 }
 
+// Changes says what changed significantly, a sentence each and at most so many:
+// endpoints first, then kinds of work, each the most changed first.
+func (d *Diff) Changes(most int) []string {
+	var out []string
+	for _, x := range slices.Concat(d.Endpoints, d.Work) {
+		if x.Significant() && len(out) < most {
+			out = append(out, fmt.Sprintf("%s %s: %s → %s of the CPU, %s points", x.Name, x.Trend, percent(x.Before.Part), percent(x.After.Part), x.points()))
+		}
+	}
+	for _, f := range d.New {
+		if len(out) < most {
+			out = append(out, "New: "+strings.TrimSpace(f.Endpoint+" "+f.Title))
+		}
+	}
+	return out
+}
+
 // WriteDiff writes the difference for a terminal or a text file.
 func WriteDiff(w io.Writer, d *Diff) error {
 	fmt.Fprintf(w, "Against the base: %s\n", d.Headline())

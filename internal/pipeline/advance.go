@@ -91,29 +91,50 @@ func (p *Pipeline) tell(ctx context.Context, inc incident.Incident) error {
 	if err := p.told.check(inc.ID, p.Now()); err != nil {
 		return err
 	}
+	u, err := p.update(ctx, inc)
+	if err != nil {
+		return err
+	}
+	err = p.Teller.Publish(ctx, inc.ID, u)
+	p.told.set(inc.ID, p.Now(), retryAfter(err))
+	return err
+}
+
+// Show is everything that an incident's thread shows.
+func (p *Pipeline) Show(ctx context.Context, id string) (Update, error) {
+	inc, _, err := p.Store.Incident(ctx, id)
+	if err != nil {
+		return Update{}, err
+	}
+	return p.update(ctx, inc)
+}
+
+// update reads what there is to tell of an incident.
+func (p *Pipeline) update(ctx context.Context, inc incident.Incident) (Update, error) {
 	u := Update{Incident: inc}
 	var err error
 	if u.Captures, err = p.Store.Captures(ctx, inc.ID); err != nil {
-		return err
+		return u, err
 	}
 	if inc.Status == incident.StatusDone {
 		if u.Report, err = p.Store.Report(ctx, inc.ID); err != nil {
-			return err
+			return u, err
 		}
 		// A disk may lose a picture; the words are told without it.
 		if u.Picture, err = p.Store.Blob(inc.ID, BlobPicture); errors.Is(err, incident.ErrNotFound) {
 			p.Logger.WarnContext(ctx, "picture is gone, telling the words alone", "incident", inc.ID, "error", err)
 		} else if err != nil {
-			return err
+			return u, err
+		}
+		if u.Diff, err = p.difference(inc.ID); err != nil {
+			return u, err
 		}
 		u.ReportURL, u.FlameURL = p.Links(inc.ID)
 		if inc.Alert.Verifies != "" {
 			if u.Proof, err = p.Proof(ctx, inc, u.Captures, u.Report); err != nil {
-				return err
+				return u, err
 			}
 		}
 	}
-	err = p.Teller.Publish(ctx, inc.ID, u)
-	p.told.set(inc.ID, p.Now(), retryAfter(err))
-	return err
+	return u, nil
 }

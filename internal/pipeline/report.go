@@ -101,7 +101,7 @@ func (p *Pipeline) analyse(ctx context.Context, inc incident.Incident, captures 
 	}
 	if errors.Is(err, analysis.ErrNoCPU) || err == nil && res.Report.Pictured() != analysis.KindCPU && len(res.Others) == 0 {
 		what := "no CPU profile of a hot pod could be used: "
-		if memory {
+		if memory || !inc.Alert.Order.Asks(incident.KindCPU) {
 			what = "no profile of a hot pod could be used: "
 		}
 		return p.Store.Finish(ctx, inc.ID, nil, what+strings.Join(l.problems, "; "))
@@ -134,6 +134,9 @@ func (p *Pipeline) analyse(ctx context.Context, inc incident.Incident, captures 
 		rep.Notes = append(rep.Notes, "the requests of the endpoints are from Datadog's traces; "+rates.Basis)
 	}
 	rep.Notes = append(rep.Notes, l.problems...)
+	if err := p.compare(ctx, inc, captures, opt, res); err != nil {
+		return err
+	}
 	if err := p.draw(inc.ID, res); err != nil {
 		return err
 	}
