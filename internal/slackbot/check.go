@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -77,9 +76,7 @@ func (b *Bot) Inspect(ctx context.Context) Inspection {
 		{"see whether the flame graph was shared", []string{"files:read"}},
 	}
 	var channels []Found
-	ids := append(slices.Collect(maps.Values(b.channels)), b.channel)
-	slices.Sort(ids)
-	for _, id := range slices.Compact(ids) {
+	for _, id := range b.everyChannel() {
 		f, history := b.inspectChannel(ctx, id)
 		channels = append(channels, f)
 		needs = append(needs, history...)
