@@ -100,6 +100,9 @@ type Server struct {
 	failures map[string][]Failure
 	calls    map[string][]time.Time
 	lose     bool          // completed files are never shown
+	people   people        // users.go
+	views    views         // views.go
+	private  private       // ephemeral.go
 	version  int           // grows with every change
 	changed  chan struct{} // closed and replaced with every change
 }
