@@ -6,44 +6,83 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of blocks, as Slack documents them at docs.slack.dev/reference/block-kit.
-const (
-	maxBlocks      = 50
-	maxBlocksChars = 13_200 // all blocks together; undocumented (slackapi/bolt-js#2509)
-	maxSectionText = 3000
-	maxFields      = 10
-	maxFieldText   = 2000
-	maxHeaderText  = 150
-	maxContext     = 10
-	maxActions     = 25
-	maxButtonText  = 75
-	maxURL         = 3000
-	maxAltText     = 2000
-	maxTableRows   = 100
-	maxTableCols   = 20
-)
+// maxBlocksChars is how long all blocks of a message together may be. It is
+// written nowhere (slackapi/bolt-js#2509).
+const maxBlocksChars = 13_200
 
 // node is a block, or any part of one. Which fields are set depends on Type.
 type node struct {
 	Type     string          `json:"type"`
-	Text     json.RawMessage `json:"text"` // a string, or an object with its own type
-	Style    json.RawMessage `json:"style"`
+	BlockID  string          `json:"block_id"`
+	ActionID string          `json:"action_id"`
+	Text     json.RawMessage `json:"text"`  // a string, or an object with its own type
+	Style    json.RawMessage `json:"style"` // a string, or the styles of a piece of rich text
 	Elements []node          `json:"elements"`
 	Fields   []node          `json:"fields"`
 	Rows     [][]node        `json:"rows"`
 	Columns  []struct {
 		Align string `json:"align"`
 	} `json:"column_settings"`
+
+	// Of blocks and elements that people read.
+	Title     *node           `json:"title"`
+	Label     *node           `json:"label"`
+	Hint      *node           `json:"hint"`
+	Accessory *node           `json:"accessory"`
+	Element   *node           `json:"element"`
 	URL       string          `json:"url"`
 	ImageURL  string          `json:"image_url"`
 	AltText   string          `json:"alt_text"`
 	SlackFile json.RawMessage `json:"slack_file"`
-	Timestamp int64           `json:"timestamp"`
-	Fallback  string          `json:"fallback"`
-	Name      string          `json:"name"`
-	UserID    string          `json:"user_id"`
-	Channel   string          `json:"channel_id"`
-	Range     string          `json:"range"`
+
+	// Of elements that people use.
+	Value        json.RawMessage `json:"value"` // a string, or the number of a cell
+	Says         string          `json:"accessibility_label"`
+	Placeholder  *node           `json:"placeholder"`
+	Confirm      *confirm        `json:"confirm"`
+	Options      []option        `json:"options"`
+	OptionGroups []struct {
+		Label   *node    `json:"label"`
+		Options []option `json:"options"`
+	} `json:"option_groups"`
+	InitialOption  *option  `json:"initial_option"`
+	InitialOptions []option `json:"initial_options"`
+	InitialValue   string   `json:"initial_value"`
+	Decimal        *bool    `json:"is_decimal_allowed"`
+	MinValue       string   `json:"min_value"`
+	MaxValue       string   `json:"max_value"`
+	MinLength      int      `json:"min_length"`
+	MaxLength      int      `json:"max_length"`
+	MaxSelected    *int     `json:"max_selected_items"`
+
+	// Of rich text.
+	Timestamp int64  `json:"timestamp"`
+	Format    string `json:"format"`
+	Fallback  string `json:"fallback"`
+	Name      string `json:"name"`
+	UserID    string `json:"user_id"`
+	GroupID   string `json:"usergroup_id"`
+	Channel   string `json:"channel_id"`
+	Range     string `json:"range"`
+	Indent    int    `json:"indent"`
+	Border    int    `json:"border"`
+}
+
+// option is one of a menu's.
+type option struct {
+	Text        *node  `json:"text"`
+	Value       string `json:"value"`
+	Description *node  `json:"description"`
+	URL         string `json:"url"`
+}
+
+// confirm asks whether something is really meant.
+type confirm struct {
+	Title   *node           `json:"title"`
+	Text    *node           `json:"text"`
+	Confirm *node           `json:"confirm"`
+	Deny    *node           `json:"deny"`
+	Style   json.RawMessage `json:"style"`
 }
 
 // plain is the text of a node whose text is a string.
@@ -70,160 +109,100 @@ func (n node) styles() (s struct{ Bold, Italic, Strike, Code bool }) {
 	return s
 }
 
+// word is the style of an element or a list.
+func (n node) word() string { return word(n.Style) }
+
+func word(raw json.RawMessage) string {
+	var s string
+	_ = json.Unmarshal(raw, &s) // absent, or the styles of a piece of rich text
+	return s
+}
+
+// caption is the text of a text object; "" for none.
+func (n *node) caption() string {
+	if n == nil {
+		return ""
+	}
+	return n.plain()
+}
+
+// CheckMessage says what is wrong with a message: with the JSON of one that has
+// text and blocks, or of its blocks alone. It checks the limits that Slack
+// documents at docs.slack.dev/reference/block-kit, and the total size that it
+// does not. A problem is worded as Slack's, with its place; nil is none.
+func CheckMessage(data []byte) []string {
+	var m struct {
+		Text   *string         `json:"text"`
+		Blocks json.RawMessage `json:"blocks"`
+	}
+	c := &checker{surface: "message"}
+	if len(data) > 0 && data[0] == '[' {
+		m.Blocks = data
+	} else if err := json.Unmarshal(data, &m); err != nil {
+		return []string{"invalid JSON: " + err.Error()}
+	} else if m.Text == nil || *m.Text == "" {
+		c.problem("/text", "what notifications and screen readers say is missing")
+	} else {
+		c.chars("/text", *m.Text, maxText)
+	}
+	if n := utf8.RuneCount(m.Blocks); n > maxBlocksChars {
+		c.problem("/blocks", fmt.Sprintf("msg_blocks_too_long: %d characters", n))
+	}
+	if len(m.Blocks) > 0 {
+		c.blocks(m.Blocks, 50)
+	}
+	return c.problems
+}
+
+// CheckView says what is wrong with the JSON of a modal or of a home, as
+// [CheckMessage] does of a message.
+func CheckView(data []byte) []string {
+	var v struct {
+		Type     string          `json:"type"`
+		Title    *node           `json:"title"`
+		Submit   *node           `json:"submit"`
+		Close    *node           `json:"close"`
+		Private  string          `json:"private_metadata"`
+		Callback string          `json:"callback_id"`
+		External string          `json:"external_id"`
+		Blocks   json.RawMessage `json:"blocks"`
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return []string{"invalid JSON: " + err.Error()}
+	}
+	c := &checker{surface: v.Type}
+	switch v.Type {
+	case "modal":
+		c.need("/title", v.Title, 24, "plain_text")
+		c.maybe("/submit", v.Submit, 24, "plain_text")
+		c.maybe("/close", v.Close, 24, "plain_text")
+	case "home":
+		if v.Title != nil || v.Submit != nil || v.Close != nil {
+			c.problem("", "a home has no title, submit or close")
+		}
+	default:
+		c.problem("/type", fmt.Sprintf("unsupported type: %q", v.Type))
+	}
+	c.limit("/private_metadata", "characters", utf8.RuneCountInString(v.Private), 0, 3000)
+	c.limit("/callback_id", "characters", utf8.RuneCountInString(v.Callback), 0, 255)
+	c.limit("/external_id", "characters", utf8.RuneCountInString(v.External), 0, 255)
+	if len(v.Blocks) == 0 {
+		c.problem("/blocks", "missing required field: blocks")
+		return c.problems
+	}
+	blocks := c.blocks(v.Blocks, 100)
+	for i, b := range blocks {
+		if b.Type == "input" && v.Type == "modal" && v.Submit == nil {
+			c.problem(fmt.Sprintf("/blocks/%d", i), "a modal with an input needs a submit")
+			break
+		}
+	}
+	return c.problems
+}
+
 // parseBlocks reads the blocks of a message. The problems are worded as
 // Slack's, with the place of each.
 func parseBlocks(data []byte) ([]node, []string) {
-	var blocks []node
-	if err := json.Unmarshal(data, &blocks); err != nil {
-		return nil, []string{"invalid JSON: " + err.Error()}
-	}
-	c := &checker{}
-	c.limit("/blocks", "items", len(blocks), 0, maxBlocks)
-	tables := 0
-	for i, b := range blocks {
-		at := fmt.Sprintf("/blocks/%d", i)
-		c.block(at, b)
-		if b.Type == "table" {
-			tables++
-		}
-	}
-	if tables > 1 {
-		c.problem("/blocks", "only one table is allowed")
-	}
-	return blocks, c.problems
-}
-
-type checker struct{ problems []string }
-
-func (c *checker) problem(at, text string) {
-	c.problems = append(c.problems, fmt.Sprintf("%s [json-pointer:%s]", text, at))
-}
-
-func (c *checker) limit(at, what string, n, least, most int) {
-	if n < least {
-		c.problem(at, fmt.Sprintf("must have at least %d %s", least, what))
-	}
-	if n > most {
-		c.problem(at, fmt.Sprintf("no more than %d %s allowed", most, what))
-	}
-}
-
-func (c *checker) chars(at, s string, most int) {
-	c.limit(at, "characters", utf8.RuneCountInString(s), 1, most)
-}
-
-// text checks a text object of one of the kinds.
-func (c *checker) text(at string, n node, most int, kinds ...string) {
-	kind, text := n.object()
-	for _, k := range kinds {
-		if kind == k {
-			c.chars(at+"/text", text, most)
-			return
-		}
-	}
-	c.problem(at, fmt.Sprintf("unsupported type: %q", kind))
-}
-
-func (c *checker) block(at string, b node) {
-	switch b.Type {
-	case "divider":
-	case "header":
-		c.text(at+"/text", b, maxHeaderText, "plain_text")
-	case "section":
-		if len(b.Text) == 0 && len(b.Fields) == 0 {
-			c.problem(at, "missing required field: text or fields")
-		}
-		if len(b.Text) > 0 {
-			c.text(at+"/text", b, maxSectionText, "mrkdwn", "plain_text")
-		}
-		c.limit(at+"/fields", "items", len(b.Fields), 0, maxFields)
-		for i, f := range b.Fields {
-			c.limit(fmt.Sprintf("%s/fields/%d", at, i), "characters", utf8.RuneCountInString(f.plain()), 1, maxFieldText)
-		}
-	case "context":
-		c.limit(at+"/elements", "items", len(b.Elements), 1, maxContext)
-		for i, e := range b.Elements {
-			at := fmt.Sprintf("%s/elements/%d", at, i)
-			switch e.Type {
-			case "mrkdwn", "plain_text":
-				c.limit(at+"/text", "characters", utf8.RuneCountInString(e.plain()), 1, maxSectionText)
-			case "image":
-				c.chars(at+"/alt_text", e.AltText, maxAltText)
-			default:
-				c.problem(at, fmt.Sprintf("unsupported type: %q", e.Type))
-			}
-		}
-	case "actions":
-		c.limit(at+"/elements", "items", len(b.Elements), 1, maxActions)
-		for i, e := range b.Elements {
-			at := fmt.Sprintf("%s/elements/%d", at, i)
-			if e.Type != "button" {
-				c.problem(at, fmt.Sprintf("unsupported type: %q", e.Type))
-				continue
-			}
-			c.text(at+"/text", e, maxButtonText, "plain_text")
-			c.limit(at+"/url", "characters", utf8.RuneCountInString(e.URL), 0, maxURL)
-		}
-	case "image":
-		c.chars(at+"/alt_text", b.AltText, maxAltText)
-		if (b.ImageURL == "") == (len(b.SlackFile) == 0) {
-			c.problem(at, "image_url or slack_file is required, and not both")
-		}
-	case "rich_text":
-		c.rich(at, b.Elements)
-	case "table":
-		c.limit(at+"/rows", "items", len(b.Rows), 1, maxTableRows)
-		for i, row := range b.Rows {
-			at := fmt.Sprintf("%s/rows/%d", at, i)
-			c.limit(at, "items", len(row), 1, maxTableCols)
-			for j, cell := range row {
-				at := fmt.Sprintf("%s/%d", at, j)
-				switch cell.Type {
-				case "raw_text":
-					c.chars(at+"/text", cell.plain(), maxSectionText)
-				case "rich_text":
-					c.rich(at, cell.Elements)
-				default:
-					c.problem(at, fmt.Sprintf("unsupported type: %q", cell.Type))
-				}
-			}
-		}
-	default:
-		c.problem(at, fmt.Sprintf("unsupported type: %q", b.Type))
-	}
-}
-
-// rich checks the parts of rich text.
-func (c *checker) rich(at string, parts []node) {
-	c.limit(at+"/elements", "items", len(parts), 1, 1000)
-	for i, p := range parts {
-		at := fmt.Sprintf("%s/elements/%d", at, i)
-		switch p.Type {
-		case "rich_text_list":
-			c.rich(at, p.Elements)
-		case "rich_text_section", "rich_text_quote", "rich_text_preformatted":
-			c.limit(at+"/elements", "items", len(p.Elements), 1, 1000)
-			for j, e := range p.Elements {
-				c.inline(fmt.Sprintf("%s/elements/%d", at, j), e)
-			}
-		default:
-			c.problem(at, fmt.Sprintf("unsupported type: %q", p.Type))
-		}
-	}
-}
-
-func (c *checker) inline(at string, e node) {
-	switch e.Type {
-	case "text":
-		c.limit(at+"/text", "characters", utf8.RuneCountInString(e.plain()), 1, maxText)
-	case "link":
-		c.chars(at+"/url", e.URL, maxURL)
-	case "date":
-		if e.Timestamp == 0 {
-			c.problem(at, "missing required field: timestamp")
-		}
-	case "emoji", "user", "usergroup", "channel", "broadcast":
-	default:
-		c.problem(at, fmt.Sprintf("unsupported type: %q", e.Type))
-	}
+	c := &checker{surface: "message"}
+	return c.blocks(data, 50), c.problems
 }

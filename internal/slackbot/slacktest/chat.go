@@ -77,6 +77,7 @@ func (s *Server) chatPostMessage(form url.Values) (answer, string) {
 			return nil, "thread_not_found"
 		}
 		m.ThreadTS = cmp.Or(parent.ThreadTS, parent.TS)
+		m.Broadcast = form.Get("reply_broadcast") == "true" || form.Get("reply_broadcast") == "1"
 	}
 	ts := s.addLocked(m)
 	return answer{"channel": c.ID, "ts": ts, "message": s.wire(m, true)}, ""
@@ -113,7 +114,7 @@ func (s *Server) conversationsHistory(form url.Values) (answer, string) {
 	oldest, latest := form.Get("oldest"), form.Get("latest")
 	var found []*Message
 	for _, m := range slices.Backward(s.messages) { // newest first
-		if m.Channel != c.ID || m.ThreadTS != "" {
+		if m.Channel != c.ID || (m.ThreadTS != "" && !m.Broadcast) {
 			continue
 		}
 		if oldest != "" && (compareTS(m.TS, oldest) < 0 || (!inclusive && compareTS(m.TS, oldest) == 0)) {
@@ -194,6 +195,9 @@ func (s *Server) wire(m *Message, metadata bool) answer {
 	}
 	if m.ThreadTS != "" {
 		out["thread_ts"] = m.ThreadTS
+	}
+	if m.Broadcast {
+		out["subtype"] = "thread_broadcast"
 	}
 	if m.Blocks != nil {
 		out["blocks"] = m.Blocks

@@ -1,6 +1,7 @@
 package slacktest
 
 import (
+	"cmp"
 	"fmt"
 	"html"
 	"html/template"
@@ -59,6 +60,9 @@ func blockHTML(n node) template.HTML {
 			}
 			w.tag("</div>")
 		}
+		if n.Accessory != nil {
+			w.element(*n.Accessory)
+		}
 		w.tag("</div>")
 	case "context":
 		w.tag(`<div class="context">`)
@@ -71,8 +75,15 @@ func blockHTML(n node) template.HTML {
 	case "actions":
 		w.tag(`<div class="actions">`)
 		for _, e := range n.Elements {
-			_, label := e.object()
-			w.link(e.URL, label, "button")
+			w.element(e)
+		}
+		w.tag("</div>")
+	case "input":
+		w.tag(`<div class="section"><b>`)
+		w.text(n.Label.caption())
+		w.tag("</b>")
+		if n.Element != nil {
+			w.element(*n.Element)
 		}
 		w.tag("</div>")
 	case "rich_text":
@@ -87,6 +98,36 @@ func blockHTML(n node) template.HTML {
 		w.tag("</span></div>")
 	}
 	return w.html()
+}
+
+// element draws what people click, choose from or type into. The page takes no
+// input, so that a button is one to look at, unless it is a link.
+func (w *markupWriter) element(e node) {
+	switch e.Type {
+	case "button":
+		_, label := e.object()
+		class := "button"
+		if s := e.word(); s == "primary" || s == "danger" {
+			class += " " + s
+		}
+		if e.URL != "" {
+			w.link(e.URL, label, class)
+			return
+		}
+		w.tag(`<button type="button" class="` + class + `" aria-label="` + html.EscapeString(cmp.Or(e.Says, label)) + `">`)
+		w.text(label)
+		w.tag("</button>")
+	case "overflow":
+		w.tag(`<span class="button">⋯</span>`)
+	default:
+		label := e.InitialValue
+		if e.InitialOption != nil {
+			label = e.InitialOption.Text.caption()
+		}
+		w.tag(`<span class="field">`)
+		w.text(cmp.Or(label, e.Placeholder.caption(), "["+e.Type+"]"))
+		w.tag("</span>")
+	}
 }
 
 func (w *markupWriter) object(kind, text string) {
@@ -170,7 +211,7 @@ func (w *markupWriter) inline(elements []node) {
 			w.text(":" + e.Name + ":")
 		case "user", "usergroup", "channel", "broadcast":
 			w.tag(`<span class="mention">`)
-			w.text("@" + e.UserID + e.Channel + e.Range)
+			w.text("@" + e.UserID + e.GroupID + e.Channel + e.Range)
 			w.tag("</span>")
 		default:
 			w.lines(e.plain())

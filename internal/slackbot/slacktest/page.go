@@ -67,6 +67,7 @@ type (
 	messageView struct {
 		TS, Who, Initial string
 		App, Edited      bool
+		Broadcast        bool
 		Color            int // of a person's avatar, 0 to 5
 		Time             time.Time
 		Body             template.HTML
@@ -121,7 +122,7 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) messageView(m Message) messageView {
-	v := messageView{TS: m.TS, Who: m.User, App: m.User == s.opt.BotUser, Edited: m.Edits > 0, Time: when(m.TS).UTC()}
+	v := messageView{TS: m.TS, Who: m.User, App: m.User == s.opt.BotUser, Edited: m.Edits > 0, Broadcast: m.Broadcast, Time: when(m.TS).UTC()}
 	if v.App {
 		v.Who = s.opt.BotName
 	}

@@ -66,6 +66,8 @@ type Message struct {
 	Metadata json.RawMessage
 	Files    []string // ids
 	Edits    int
+	// Broadcast says that a reply is shown in the channel too.
+	Broadcast bool
 }
 
 // File is one uploaded file.

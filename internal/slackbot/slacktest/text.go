@@ -1,6 +1,7 @@
 package slacktest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -43,6 +44,9 @@ func (s *Server) messageText(m Message) string {
 	fmt.Fprintf(&b, "%s  %s", who, when(m.TS).UTC().Format("15:04"))
 	if m.Edits > 0 {
 		b.WriteString(" (edited)")
+	}
+	if m.Broadcast {
+		b.WriteString(" (also sent to the channel)")
 	}
 	b.WriteString("\n")
 	if blocks := m.blocks(); len(blocks) > 0 {
@@ -88,6 +92,9 @@ func blockText(n node) string {
 		for _, f := range n.Fields {
 			b.WriteString("  " + strings.ReplaceAll(textObject(f.Type, f.plain()), "\n", " ") + "\n")
 		}
+		if n.Accessory != nil {
+			b.WriteString(elementText(*n.Accessory) + "\n")
+		}
 		return b.String()
 	case "context":
 		var parts []string
@@ -98,10 +105,14 @@ func blockText(n node) string {
 	case "actions":
 		var parts []string
 		for _, e := range n.Elements {
-			_, label := e.object()
-			parts = append(parts, fmt.Sprintf("[%s] <%s>", label, e.URL))
+			parts = append(parts, elementText(e))
 		}
-		return strings.Join(parts, "  ") + "\n"
+		return strings.Join(parts, " ") + "\n"
+	case "input":
+		if n.Element == nil {
+			return n.Label.caption() + "\n"
+		}
+		return n.Label.caption() + ": " + elementText(*n.Element) + "\n"
 	case "image":
 		return fmt.Sprintf("[image: %s]\n", n.AltText)
 	case "rich_text":
@@ -110,6 +121,21 @@ func blockText(n node) string {
 		return tableText(n)
 	}
 	return fmt.Sprintf("[%s]\n", n.Type)
+}
+
+// elementText is what people click, choose from or type into: its words in
+// brackets, with where a link leads.
+func elementText(e node) string {
+	_, label := e.object()
+	label = cmp.Or(label, e.Placeholder.caption())
+	if e.InitialOption != nil {
+		label = e.InitialOption.Text.caption()
+	}
+	label = "[" + cmp.Or(label, e.InitialValue, e.Type) + "]"
+	if e.URL != "" {
+		label += " (" + e.URL + ")"
+	}
+	return label
 }
 
 func textObject(kind, text string) string {
@@ -152,6 +178,10 @@ func richText(parts []node, prefix string) string {
 			}
 		case "rich_text_quote":
 			b.WriteString(prefix + "> " + inlineText(p.Elements) + "\n")
+		case "rich_text_preformatted":
+			for line := range strings.Lines(inlineText(p.Elements)) {
+				b.WriteString(prefix + "  " + strings.TrimRight(line, "\n") + "\n")
+			}
 		default:
 			b.WriteString(prefix + inlineText(p.Elements) + "\n")
 		}
@@ -176,7 +206,7 @@ func inlineText(elements []node) string {
 		case "emoji":
 			text = ":" + e.Name + ":"
 		case "user", "usergroup", "channel", "broadcast":
-			text = "[mention " + e.UserID + e.Channel + e.Range + "]"
+			text = "[mention " + e.UserID + e.GroupID + e.Channel + e.Range + "]"
 		}
 		if st.Code {
 			text = "`" + text + "`"
