@@ -242,5 +242,17 @@ func trouble(err error) Message {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return speak(append([]span{words("⚠️ ")}, p.spans...)...)
 	}
-	return say("⚠️ " + sentence(clean(err.Error(), maxSentence)))
+	return say("⚠️ " + asSentence(err.Error()))
+}
+
+// asSentence is sentence for words that may begin with a name, or be a question.
+func asSentence(s string) string {
+	s = strings.TrimRight(clean(s, maxSentence-1), ".")
+	if first, _, _ := strings.Cut(s, " "); first != "profbot" && !strings.ContainsAny(first, "-_./:0123456789") {
+		s = strings.TrimSuffix(sentence(s), ".")
+	}
+	if s == "" || strings.HasSuffix(s, "?") {
+		return s
+	}
+	return s + "."
 }

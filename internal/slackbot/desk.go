@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -108,7 +107,7 @@ func (d *Desk) Handle(ctx context.Context, r receive.Request) receive.Reply {
 		work = t.click
 	case receive.Submit:
 		patience, work = patienceForm, t.submit
-		late = viewNotice("Slow", say("This takes longer than usual. When the profiles are being taken, you see it in the channel; look at /profbot status otherwise."))
+		late = viewNotice("profbot", say("This takes longer than usual. The answer follows in the channel; /profbot status says what is being profiled."))
 	case receive.Suggest:
 		patience, work, late = patienceForm, t.suggest, noOptions
 	case receive.Home:
@@ -231,15 +230,37 @@ type result struct {
 // command does what was typed.
 func (t *talk) command(ctx context.Context) {
 	c, err := command.Parse(t.r.Text)
+	what := cmp.Or(c.String(), "open the form")
 	if err != nil {
-		t.finish(ctx, deed{what: t.r.Text}, result{}, err)
-		return
+		what = t.r.Text
 	}
-	what := strings.TrimSpace(c.String())
-	t.act(ctx, cmp.Or(what, "open the form"), func(ctx context.Context) (result, error) { return t.perform(ctx, c) })
+	t.act(ctx, what, func(ctx context.Context) (result, error) {
+		e, ok := errors.AsType[*command.Error](err)
+		switch {
+		case ok && e.Missing && t.inThread(): // the thread says what is meant
+			if err := t.complete(ctx, &c); err != nil {
+				return result{}, err
+			}
+		case ok:
+			return result{}, refuse(words(asSentence(e.Problem)+" Try "), mono(t.prefix()+e.Try), words("."))
+		case err != nil:
+			return result{}, err
+		}
+		return t.perform(ctx, c)
+	})
 }
 
-// act does one deed of a person who may ask for something at all, writes it
+// prefix is what a person writes before a command here.
+func (t *talk) prefix() string {
+	if t.r.Kind != receive.Mention {
+		return "/profbot "
+	}
+	t.Bot.mu.Lock()
+	defer t.Bot.mu.Unlock()
+	return "@" + cmp.Or(t.self.name, "profbot") + " "
+}
+
+// act does one deed, if the person may ask for something at all, writes it
 // down, and answers.
 func (t *talk) act(ctx context.Context, what string, do func(context.Context) (result, error)) {
 	var res result
@@ -247,15 +268,7 @@ func (t *talk) act(ctx context.Context, what string, do func(context.Context) (r
 	if err == nil {
 		res, err = do(ctx)
 	}
-	t.finish(ctx, deed{what: what}, res, err)
-}
-
-// deed is what a talk is about, for the audit log.
-type deed struct{ what string }
-
-// finish writes a deed down and answers.
-func (t *talk) finish(ctx context.Context, a deed, res result, err error) {
-	t.note(ctx, a.what, res, err)
+	t.note(ctx, what, res, err)
 	switch {
 	case err != nil:
 		t.answer(ctx, trouble(err), true)

@@ -31,7 +31,9 @@ func (t *talk) click(ctx context.Context) {
 	case ActionHeap, ActionGoroutine, ActionAgain, ActionCompare, ActionMute, ActionWhy, ActionVerify:
 		t.act(ctx, clickWords[t.r.Action]+" "+t.r.Value, t.incidentClick)
 	default:
-		t.finish(ctx, deed{what: "click on " + t.r.Action}, result{}, errors.New("profbot does not know this button any more: type /profbot for a form, or /profbot help"))
+		t.act(ctx, "click on "+t.r.Action, func(context.Context) (result, error) {
+			return result{}, errors.New("profbot does not know this button any more: type /profbot for a form, or /profbot help")
+		})
 	}
 }
 

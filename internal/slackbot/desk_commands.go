@@ -23,20 +23,16 @@ const (
 func (t *talk) perform(ctx context.Context, c command.Command) (result, error) {
 	switch c.Verb {
 	case command.Open:
-		if t.r.Trigger == "" {
-			return result{msg: t.help("")}, nil // a form needs a command or a click
+		if t.r.Trigger == "" { // a form needs a command or a click
+			return result{msg: renderHelp(command.HelpText("", t.prefix()))}, nil
 		}
 		return result{silent: true}, t.form(ctx, incident.Place{Channel: t.r.Channel})
 	case command.Help:
-		return result{msg: t.help(c.Subject)}, nil
+		return result{msg: renderHelp(command.HelpText(c.Subject, t.prefix()))}, nil
 	case command.Capture, command.Diff:
 		return t.capture(ctx, c)
 	case command.Verify:
-		id, err := t.meant(ctx, c.Subject)
-		if err != nil {
-			return result{}, err
-		}
-		return t.verify(ctx, id)
+		return t.verify(ctx, c.Subject)
 	case command.History:
 		return t.history(ctx, c)
 	case command.Services:
@@ -46,7 +42,11 @@ func (t *talk) perform(ctx context.Context, c command.Command) (result, error) {
 		msg, err := t.status(ctx)
 		return result{msg: msg}, err
 	case command.Why:
-		return t.why(ctx, c)
+		received, err := t.back.Why(ctx, c.Subject, whyRows)
+		if errors.Is(err, incident.ErrNotFound) {
+			err = nil // nothing was received
+		}
+		return result{msg: renderWhy(c.Subject, received)}, err
 	case command.Mute:
 		return t.mute(ctx, c.Service, c.Env, c.For)
 	case command.Unmute:
@@ -57,17 +57,8 @@ func (t *talk) perform(ctx context.Context, c command.Command) (result, error) {
 	return result{}, fmt.Errorf("profbot does not know how to do %q: see /profbot help", clean(string(c.Verb), 40))
 }
 
-func (t *talk) help(verb string) Message { return renderHelp(command.Explain(verb)) }
-
 // capture profiles a service, and compares it when that is what is wanted.
 func (t *talk) capture(ctx context.Context, c command.Command) (result, error) {
-	if c.Service == "" { // in an incident's thread its service is meant
-		inc, err := t.here(ctx)
-		if err != nil {
-			return result{}, err
-		}
-		c.Service, c.Env = inc.Alert.Key.Service, cmp.Or(c.Env, inc.Alert.Key.Env)
-	}
 	k, err := t.service(ctx, c.Service, c.Env)
 	if err != nil {
 		return result{}, err
@@ -96,30 +87,30 @@ func (t *talk) against(ctx context.Context, o *order, k Known, before time.Time)
 	return nil
 }
 
-// here is the incident whose thread the person is in.
-func (t *talk) here(ctx context.Context) (incident.Incident, error) {
-	errNone := errors.New("this is no incident's thread: name the service, such as cpu live-api; /profbot services lists them")
-	if t.r.Thread == "" || t.r.Kind != receive.Mention {
-		return incident.Incident{}, errNone
-	}
+// inThread reports whether a thread may say which incident is meant.
+func (t *talk) inThread() bool { return t.r.Kind == receive.Mention && t.r.Thread != "" }
+
+// complete takes what a command does not name from the incident whose thread
+// the person is in.
+func (t *talk) complete(ctx context.Context, c *command.Command) error {
 	id, err := t.back.Find(ctx, incident.Place{Channel: t.r.Channel, Thread: t.r.Thread})
 	if err == nil && id == "" {
-		err = errNone
+		err = fmt.Errorf("this is no incident's thread, so name what you mean: %s%s live-api. %sservices lists what there is", t.prefix(), strings.TrimSpace(c.String()), t.prefix())
 	}
 	if err != nil {
-		return incident.Incident{}, err
+		return err
 	}
 	u, err := t.show(ctx, id)
-	return u.Incident, err
-}
-
-// meant is the incident with an id, or the one whose thread the person is in.
-func (t *talk) meant(ctx context.Context, id string) (string, error) {
-	if id != "" {
-		return id, nil
+	key := u.Incident.Alert.Key
+	switch c.Verb {
+	case command.Verify:
+		c.Subject = u.Incident.ID
+	case command.Why:
+		c.Subject = key.Service
+	default:
+		c.Service, c.Env = key.Service, cmp.Or(c.Env, key.Env)
 	}
-	inc, err := t.here(ctx)
-	return inc.ID, err
+	return err
 }
 
 // show is an incident, or a problem that says why there is none.
@@ -187,23 +178,6 @@ func (t *talk) status(ctx context.Context) (Message, error) {
 	return renderStatus(state, mutes, t.now()), err
 }
 
-// why says what became of alerts.
-func (t *talk) why(ctx context.Context, c command.Command) (result, error) {
-	what := cmp.Or(c.Subject, c.Service)
-	if what == "" {
-		inc, err := t.here(ctx)
-		if err != nil {
-			return result{}, err
-		}
-		what = inc.Alert.Key.Service
-	}
-	received, err := t.back.Why(ctx, what, whyRows)
-	if errors.Is(err, incident.ErrNotFound) {
-		err = nil // nothing was received
-	}
-	return result{msg: renderWhy(what, received)}, err
-}
-
 // mute keeps a service's alerts from being profiled for a while.
 func (t *talk) mute(ctx context.Context, name, env string, span time.Duration) (result, error) {
 	k, err := t.service(ctx, name, env)
@@ -213,12 +187,6 @@ func (t *talk) mute(ctx context.Context, name, env string, span time.Duration) (
 	res := result{service: k.Service}
 	if err := t.allowed(ctx, t.r.User, t.where(), MayMute, k.Service); err != nil {
 		return res, err
-	}
-	switch {
-	case span <= 0:
-		return res, fmt.Errorf("for how long? Write /profbot mute %s 2h", k.Service)
-	case span > mostMute:
-		return res, fmt.Errorf("a mute holds for a week at most, since what is muted for good is forgotten: write /profbot mute %s 168h", k.Service)
 	}
 	until := t.now().Add(span)
 	if err := t.back.Mute(ctx, incident.Mute{Service: k.Service, Env: env, Until: until, By: t.r.User, At: t.now()}); err != nil {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/slack-go/slack"
 
@@ -109,7 +108,7 @@ func (t *talk) begun(k Known, o order, receipt incident.Receipt, at incident.Pla
 		first = append(first, words(" The result comes into "), slack.NewRichTextSectionChannelElement(t.channelFor(incident.Alert{Key: incident.Key{Service: k.Service}}), nil), words("."))
 	}
 	m := speak(first...)
-	if s := small(cond(receipt.Reason != "", sentence(receipt.Reason)), "incident "+receipt.Incident); s != nil {
+	if s := small(cond(receipt.Reason != "", asSentence(receipt.Reason)), "incident "+receipt.Incident); s != nil {
 		m.Blocks = append(m.Blocks, s)
 	}
 	return m
@@ -222,9 +221,9 @@ func pick(known []Known, name, env string) (Known, error) {
 			envs = append(envs, cmp.Or(k.Env, "any"))
 		}
 		if len(fits) > 1 {
-			return Known{}, fmt.Errorf("%s runs in several envs: add one, such as env=%s (it has %s)", same[0].Service, envs[0], strings.Join(envs, ", "))
+			return Known{}, fmt.Errorf("the service %s runs in several envs: add one, such as env=%s (it has %s)", same[0].Service, envs[0], strings.Join(envs, ", "))
 		}
-		return Known{}, fmt.Errorf("%s has no env %q: it has %s", same[0].Service, clean(env, 60), strings.Join(envs, ", "))
+		return Known{}, fmt.Errorf("the service %s has no env %q: it has %s", same[0].Service, clean(env, 60), strings.Join(envs, ", "))
 	case len(known) == 0:
 		return Known{}, errors.New("profbot knows no service: list one under services in its configuration, or let Kubernetes find them")
 	}
@@ -298,9 +297,6 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
-
-// mostMute is how long a mute may be: what is muted for good is forgotten.
-const mostMute = 7 * 24 * time.Hour
 
 // ordered is a command's order.
 func ordered(c command.Command) order {

@@ -23,7 +23,7 @@ func TestAnswers(t *testing.T) {
 		"history": "history live-api", "history-none": "history gift-api", "services": "services", "status": "status", "why": "why live-api", "why-none": "why nosuch",
 		"mute": "mute live-api 2h", "unmute": "unmute live-api", "digest-on": "digest on", "digest-off": "digest off", "help": "help", "help-mute": "help mute",
 		"no-service": "cpu live-apy", "no-command": "cqu live-api", "no-pod": "cpu live-api pod=nosuch", "no-incident": "verify inc-gone",
-		"no-baseline": "diff gift-api", "envs": "cpu room-api", "no-env": "cpu live-api env=mars", "mute-long": "mute live-api 1000h", "mute-how-long": "mute live-api",
+		"no-baseline": "diff gift-api", "envs": "cpu room-api", "no-env": "cpu live-api env=mars", "mute-long": "mute live-api 100d", "mute-how-long": "mute live-api",
 		"not-muted": "unmute gift-api",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestMention(t *testing.T) {
 			t.Errorf("a problem: %+v", seen)
 		}
 		mention("", "")
-		if thread := o.s.Thread(channel, ts); len(thread) != 3 || !strings.Contains(thread[2].Text, "Commands") {
+		if thread := o.s.Thread(channel, ts); len(thread) != 3 || !strings.Contains(thread[2].Text, "@profbot cpu SERVICE") {
 			t.Errorf("no words are no help: %+v", thread)
 		}
 
@@ -260,7 +260,9 @@ func TestSlow(t *testing.T) {
 
 func TestAnswersTakeAnotherWay(t *testing.T) {
 	for name, change := range map[string]func(*office, *receive.Request){
-		"used":       func(o *office, _ *receive.Request) { o.s.FailNext("response", slacktest.Failure{Code: "used_url", Status: 404}) },
+		"used": func(o *office, _ *receive.Request) {
+			o.s.FailNext("response", slacktest.Failure{Code: "used_url", Status: 404})
+		},
 		"broken":     func(o *office, _ *receive.Request) { o.s.FailNext("response", slacktest.Failure{Status: 500}) },
 		"elsewhere":  func(_ *office, r *receive.Request) { r.Response = "https://evil.example/x" },
 		"plain":      func(_ *office, r *receive.Request) { r.Response = "http://hooks.slack.com/x" },

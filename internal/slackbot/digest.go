@@ -74,7 +74,11 @@ func (d *Desk) sendDigests(ctx context.Context) {
 		if ctx.Err() != nil || !last.Before(due) {
 			continue
 		}
-		err := d.sendDigest(ctx, channel, due)
+		err := func() error {
+			ctx, cancel := context.WithTimeoutCause(ctx, workTime, fmt.Errorf("not done within %s", workTime))
+			defer cancel()
+			return d.sendDigest(ctx, channel, due)
+		}()
 		if e, ok := errors.AsType[*Error](err); ok && e.refused() {
 			d.log.ErrorContext(ctx, "the weekly digest is left out this week", "channel", channel, "error", err)
 			err = d.back.Digest(ctx, channel, d.now()) // asking again would get the same answer

@@ -13,6 +13,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"github.com/profbot/profbot/internal/incident"
+	"github.com/profbot/profbot/internal/slackbot/command"
 	"github.com/profbot/profbot/internal/slackbot/receive"
 )
 
@@ -39,8 +40,6 @@ const (
 	maxOptions    = 100
 	maxOptionText = 75
 	maxOption     = 150 // characters of an option's value
-	maxSeconds    = 300 // the longest CPU profile that profbot takes
-	maxFormPods   = 20
 	maxPodName    = 253 // of Kubernetes
 )
 
@@ -122,8 +121,8 @@ func (d *Desk) renderForm(known []Known, at incident.Place) slack.ModalViewReque
 		Blocks: slack.Blocks{BlockSet: []slack.Block{
 			input(blockService, "Service", "", service),
 			input(blockKinds, "Profiles", "", boxes),
-			input(blockSeconds, "Seconds", "How long a CPU profile takes, or how far two snapshots are apart", number(int(d.opt.Window.Seconds()), maxSeconds)),
-			input(blockPods, "Pods", "How many, the hottest first", number(d.opt.Pods, maxFormPods)),
+			input(blockSeconds, "Seconds", "How long a CPU profile takes, or how far two snapshots are apart", number(int(d.opt.Window.Seconds()), int(command.MaxWindow/time.Second))),
+			input(blockPods, "Pods", "How many, the hottest first", number(d.opt.Pods, command.MaxPods)),
 			input(blockPod, "Only this pod", "", pod).WithOptional(true),
 		}},
 	}
@@ -225,8 +224,8 @@ func readForm(v *receive.View) (order, viewErrors) {
 		}
 		return n
 	}
-	o.Window = time.Duration(number(blockSeconds, maxSeconds)) * time.Second
-	o.Pods = number(blockPods, maxFormPods)
+	o.Window = time.Duration(number(blockSeconds, int(command.MaxWindow/time.Second))) * time.Second
+	o.Pods = number(blockPods, command.MaxPods)
 	o.Pod = strings.TrimSpace(v.Value(blockPod, actionPod))
 	if strings.ContainsAny(o.Pod, " \t\r\n") || len(o.Pod) > maxPodName {
 		wrong[blockPod] = "Write the name of one pod, or nothing."

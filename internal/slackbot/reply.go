@@ -39,25 +39,26 @@ func moment(t time.Time) span {
 	return slack.NewRichTextSectionDateElement(t.Unix(), "{date_short_pretty} {time}", nil, &fallback)
 }
 
+// renderHelp shows a help text: what stands in backticks can be typed.
 func renderHelp(text string) Message {
-	p := &page{}
-	p.add(rich(line(strong("What you can type after /profbot, or after the bot's name in a message:"))))
-	p.add(slack.NewRichTextBlock("", &slack.RichTextPreformatted{
-		Type: slack.RTEPreformatted, Elements: []slack.RichTextSectionElement{slack.NewRichTextSectionTextElement(cutLines(text, maxSection), nil)},
-	}))
-	p.add(small("/profbot alone opens a form. Answers come to you alone; results come into the channel."))
-	return Message{Text: cut("Commands: "+strings.Join(strings.Split(text, "\n"), "; "), 1000), Blocks: p.blocks}
-}
-
-// cutLines is clean for a text of several lines.
-func cutLines(s string, most int) string {
-	var out []string
-	for l := range strings.SplitSeq(s, "\n") {
-		if l = strings.TrimRight(cut(l, 200), " \t"); l != "" || len(out) > 0 {
-			out = append(out, l)
+	var items []slack.RichTextElement
+	for l := range strings.SplitSeq(text, "\n") {
+		var spans []span
+		for i, part := range strings.Split(l, "`") {
+			if i%2 == 1 {
+				spans = append(spans, mono(part))
+			} else {
+				spans = append(spans, words(part))
+			}
+		}
+		if l := line(spans...); l != nil {
+			items = append(items, l)
 		}
 	}
-	return cut(strings.Join(out, "\n"), most)
+	p := &page{}
+	p.lines(line(strong("What you can type")), items, len(items))
+	p.add(small("/profbot alone opens a form. Answers come to you alone; results come into the channel."))
+	return Message{Text: clean(strings.ReplaceAll(strings.ReplaceAll(text, "`", ""), "\n", "; "), 1000), Blocks: p.blocks}
 }
 
 func renderServices(known []Known) Message {

@@ -80,15 +80,15 @@ func (d *Desk) allowed(ctx context.Context, user, channel string, m May, service
 			return nil
 		} else if in {
 			for _, c := range r.Channels {
-				elsewhere = append(elsewhere, words(" "), slack.NewRichTextSectionChannelElement(c, nil))
+				elsewhere = append(elsewhere, slack.NewRichTextSectionChannelElement(c, nil))
 			}
 			continue
 		}
 		for _, u := range r.Users {
-			ask = append(ask, words(" "), slack.NewRichTextSectionUserElement(u, nil))
+			ask = append(ask, slack.NewRichTextSectionUserElement(u, nil))
 		}
 		for _, g := range r.Groups {
-			ask = append(ask, words(" "), slack.NewRichTextSectionUserGroupElement(g))
+			ask = append(ask, slack.NewRichTextSectionUserGroupElement(g))
 		}
 	}
 	what := []span{words("You may not " + m.words(service) + ": ")}
@@ -96,11 +96,23 @@ func (d *Desk) allowed(ctx context.Context, user, channel string, m May, service
 	case failure != nil:
 		return refuse(append(what, words(fmt.Sprintf("profbot could not look who is in the user group (%s). Try again, or ask who runs profbot.", clean(failure.Error(), 300))))...)
 	case len(elsewhere) > 0:
-		return refuse(append(append(what, words("you may in")), append(elsewhere[:min(len(elsewhere), 16)], words("."))...)...)
+		return refuse(append(append(what, words("you may in ")), append(listed(elsewhere), words("."))...)...)
 	case len(ask) > 0:
-		return refuse(append(append(what, words("ask")), append(ask[:min(len(ask), 16)], words(", who may."))...)...)
+		return refuse(append(append(what, words("ask ")), append(listed(ask), words(", who may."))...)...)
 	}
 	return refuse(append(what, words("nobody may. Ask who runs profbot for an entry in slack.rights."))...)
+}
+
+// listed parts names by commas; of many, some do.
+func listed(names []span) []span {
+	var out []span
+	for i, n := range names[:min(len(names), 8)] {
+		if i > 0 {
+			out = append(out, words(", "))
+		}
+		out = append(out, n)
+	}
+	return out
 }
 
 // words says what is not allowed.

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"time"
-	"unicode/utf8"
 )
 
 // Ephemeral is a message that one person saw, and nobody later.
@@ -131,13 +130,4 @@ func (s *Server) respond(id string, body io.Reader) (code string) {
 	h.used++
 	s.showLocked(Ephemeral{Channel: h.channel, User: h.user, Text: m.Text, Blocks: m.Blocks, Response: true})
 	return ""
-}
-
-// Problems says what Slack would not take of the blocks of a message.
-func Problems(blocks json.RawMessage) []string {
-	_, problems := parseBlocks(blocks)
-	if n := utf8.RuneCount(blocks); n > maxBlocksChars {
-		problems = append(problems, fmt.Sprintf("msg_blocks_too_long: %d characters", n))
-	}
-	return problems
 }

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"slices"
 	"time"
-	"unicode/utf8"
 )
 
 // View is a modal or a home as a person sees it.
@@ -68,7 +67,7 @@ func (s *Server) viewsOpen(form url.Values) (answer, string) {
 	case s.opt.Now().Sub(t.made) > triggerFor:
 		return nil, "expired_trigger_id"
 	}
-	if problems := viewProblems("modal", []byte(form.Get("view"))); len(problems) > 0 {
+	if problems := viewProblems("modal", form); len(problems) > 0 {
 		return answer{"response_metadata": answer{"messages": problems}}, "invalid_arguments"
 	}
 	t.used = true
@@ -79,7 +78,7 @@ func (s *Server) viewsOpen(form url.Values) (answer, string) {
 }
 
 func (s *Server) viewsPublish(form url.Values) (answer, string) {
-	if problems := viewProblems("home", []byte(form.Get("view"))); len(problems) > 0 {
+	if problems := viewProblems("home", form); len(problems) > 0 {
 		return answer{"response_metadata": answer{"messages": problems}}, "invalid_arguments"
 	}
 	if s.views.homes == nil {
@@ -91,153 +90,11 @@ func (s *Server) viewsPublish(form url.Values) (answer, string) {
 	return answer{"view": answer{"id": v.ID}}, ""
 }
 
-// Limits of views and of what only they hold, as Slack documents them.
-const (
-	maxViewBlocks  = 100
-	maxViewTitle   = 24
-	maxViewBytes   = 250_000
-	maxPrivate     = 3000
-	maxID          = 255 // of blocks, actions and callbacks
-	maxPlaceholder = 150
-	maxLabel       = 2000
-	maxOptions     = 100
-	maxBoxes       = 10
-	maxOptionText  = 75
-	maxOptionValue = 150
-)
-
-// textOf is a text object.
-type textOf struct{ Type, Text string }
-
-type option struct {
-	Text  textOf `json:"text"`
-	Value string `json:"value"`
-}
-
-// field is an interactive element.
-type field struct {
-	Type        string   `json:"type"`
-	ActionID    string   `json:"action_id"`
-	Placeholder *textOf  `json:"placeholder"`
-	Options     []option `json:"options"`
-	Initial     []option `json:"initial_options"`
-	Value       string   `json:"initial_value"`
-	Least       string   `json:"min_value"`
-	Most        string   `json:"max_value"`
-	Decimal     *bool    `json:"is_decimal_allowed"`
-	MaxLength   int      `json:"max_length"`
-}
-
-// viewProblems says what Slack would not take of a view.
-func viewProblems(kind string, data []byte) []string {
-	var v struct {
-		Type     string            `json:"type"`
-		Title    *textOf           `json:"title"`
-		Submit   *textOf           `json:"submit"`
-		Close    *textOf           `json:"close"`
-		Private  string            `json:"private_metadata"`
-		Callback string            `json:"callback_id"`
-		Blocks   []json.RawMessage `json:"blocks"`
+// viewProblems says what Slack would not take of the view in a call.
+func viewProblems(kind string, form url.Values) []string {
+	var v struct{ Type string }
+	if err := json.Unmarshal([]byte(form.Get("view")), &v); err == nil && v.Type != kind {
+		return []string{fmt.Sprintf("must be a %s [json-pointer:/view/type]", kind)}
 	}
-	c := &checker{}
-	if err := json.Unmarshal(data, &v); err != nil {
-		return []string{"invalid JSON: " + err.Error()}
-	}
-	if v.Type != kind {
-		c.problem("/view/type", fmt.Sprintf("must be %q", kind))
-	}
-	c.limit("/view", "bytes", len(data), 1, maxViewBytes)
-	c.limit("/view/blocks", "items", len(v.Blocks), 1, maxViewBlocks)
-	c.limit("/view/private_metadata", "characters", utf8.RuneCountInString(v.Private), 0, maxPrivate)
-	c.limit("/view/callback_id", "characters", utf8.RuneCountInString(v.Callback), 0, maxID)
-	if kind == "modal" && v.Title == nil {
-		c.problem("/view/title", "missing required field: title")
-	}
-	for name, t := range map[string]*textOf{"title": v.Title, "submit": v.Submit, "close": v.Close} {
-		if t != nil {
-			c.plain("/view/"+name, *t, maxViewTitle)
-		}
-	}
-	ids, inputs := map[string]bool{}, 0
-	for i, raw := range v.Blocks {
-		at := fmt.Sprintf("/view/blocks/%d", i)
-		var b struct {
-			Type     string  `json:"type"`
-			BlockID  string  `json:"block_id"`
-			Label    textOf  `json:"label"`
-			Hint     *textOf `json:"hint"`
-			Element  field   `json:"element"`
-			Elements []field `json:"elements"`
-		}
-		if err := json.Unmarshal(raw, &b); err != nil && b.Type == "input" {
-			c.problem(at, err.Error())
-			continue
-		}
-		c.limit(at+"/block_id", "characters", utf8.RuneCountInString(b.BlockID), 0, maxID)
-		if b.BlockID != "" && ids[b.BlockID] {
-			c.problem(at+"/block_id", "block_id already exists")
-		}
-		ids[b.BlockID] = true
-		switch b.Type {
-		case "input":
-			inputs++
-			c.plain(at+"/label", b.Label, maxLabel)
-			if b.Hint != nil {
-				c.plain(at+"/hint", *b.Hint, maxLabel)
-			}
-			c.field(at+"/element", b.Element)
-		case "table":
-			c.problem(at, `unsupported type: "table"`)
-		default:
-			var n node
-			if err := json.Unmarshal(raw, &n); err != nil {
-				c.problem(at, err.Error())
-				continue
-			}
-			c.block(at, n)
-		}
-	}
-	if kind == "modal" && inputs > 0 && v.Submit == nil {
-		c.problem("/view/submit", "missing required field: submit")
-	}
-	return c.problems
-}
-
-func (c *checker) plain(at string, t textOf, most int) {
-	if t.Type != "plain_text" {
-		c.problem(at, fmt.Sprintf("unsupported type: %q", t.Type))
-	}
-	c.chars(at+"/text", t.Text, most)
-}
-
-func (c *checker) field(at string, f field) {
-	c.chars(at+"/action_id", f.ActionID, maxID)
-	if f.Placeholder != nil {
-		c.plain(at+"/placeholder", *f.Placeholder, maxPlaceholder)
-	}
-	most := maxOptions
-	switch f.Type {
-	case "checkboxes":
-		most = maxBoxes
-		fallthrough
-	case "static_select":
-		c.limit(at+"/options", "items", len(f.Options), 1, most)
-	case "external_select", "plain_text_input":
-	case "number_input":
-		if f.Decimal == nil {
-			c.problem(at, "missing required field: is_decimal_allowed")
-		}
-	default:
-		c.problem(at, fmt.Sprintf("unsupported type: %q", f.Type))
-	}
-	for i, o := range f.Options {
-		at := fmt.Sprintf("%s/options/%d", at, i)
-		c.plain(at+"/text", o.Text, maxOptionText)
-		c.chars(at+"/value", o.Value, maxOptionValue)
-	}
-	for i, o := range f.Initial {
-		if !slices.Contains(f.Options, o) {
-			c.problem(fmt.Sprintf("%s/initial_options/%d", at, i), "not among the options")
-		}
-	}
+	return CheckView([]byte(form.Get("view")))
 }
