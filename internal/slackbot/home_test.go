@@ -60,7 +60,7 @@ func TestHome(t *testing.T) {
 // A home with as much as there can be is one that Slack takes.
 func TestFullHome(t *testing.T) {
 	open(t, slackbot.DeskOptions{}, func(t *testing.T, o *office) {
-		long := strings.Repeat("😀 very long \"words\" & <more> ", 200)
+		long := strings.Repeat("😀 very long \"words\" & <more> ", 40)
 		for i := range 300 {
 			inc := anIncident(incident.StatusCapturing)
 			inc.ID = fmt.Sprint("inc-", i, long)

@@ -3,6 +3,7 @@ package slackbot
 import (
 	"cmp"
 	"fmt"
+	"sort"
 	"strings"
 	"time"
 
@@ -17,17 +18,14 @@ import (
 // lines adds a heading and a list, as much of it as there is room for, and
 // says how many items are not in.
 func (p *page) lines(heading slack.RichTextElement, items []slack.RichTextElement, all int) {
-	for n := len(items); n > 0; n-- {
+	first := func(n int) slack.Block {
 		in := items[:n:n]
 		if n < all {
 			in = append(in, line(words(fmt.Sprintf("and %s more", thousands(int64(all-n))))))
 		}
-		if b := rich(heading, list(in...)); size(b) < p.room()-roomBelow {
-			p.add(b)
-			return
-		}
+		return rich(heading, list(in...))
 	}
-	p.add(rich(heading))
+	p.add(first(sort.Search(len(items), func(n int) bool { return size(first(n+1)) > p.room()-roomBelow })))
 }
 
 // roomBelow is kept free for the small print.
