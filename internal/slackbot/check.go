@@ -51,6 +51,15 @@ type need struct {
 	oneOf  []string
 }
 
+// needsAsked are the scopes without which people cannot ask. What rights of
+// user groups need is said when somebody asks.
+var needsAsked = []need{
+	{"take /profbot", []string{"commands"}},
+	{"take commands that begin with its name", []string{"app_mentions:read"}},
+	{"take commands in direct messages", []string{"im:history"}},
+	{"answer full members of the workspace only", []string{"users:read"}},
+}
+
 // Inspect is [Bot.Check] with what is good as well, in the order in which a
 // person would look. It posts nothing.
 func (b *Bot) Inspect(ctx context.Context) Inspection {
@@ -74,6 +83,9 @@ func (b *Bot) Inspect(ctx context.Context) Inspection {
 		{"post and edit messages", []string{"chat:write"}},
 		{"share the flame graph", []string{"files:write"}},
 		{"see whether the flame graph was shared", []string{"files:read"}},
+	}
+	if b.asked {
+		needs = append(needs, needsAsked...)
 	}
 	var channels []Found
 	for _, id := range b.everyChannel() {

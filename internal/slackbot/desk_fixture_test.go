@@ -151,7 +151,7 @@ func (b *backend) Baseline(_ context.Context, service, _ string, before time.Tim
 			return p, b.down
 		}
 	}
-	return slackbot.Past{}, cmp.Or(b.down, error(incident.ErrNotFound))
+	return slackbot.Past{}, cmp.Or(b.down, incident.ErrNotFound)
 }
 
 func (b *backend) Why(_ context.Context, what string, limit int) ([]slackbot.Received, error) {
@@ -283,11 +283,13 @@ const (
 func open(t *testing.T, opt slackbot.DeskOptions, f func(t *testing.T, o *office), change ...func(*slackbot.Options)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(opened.Sub(time.Now())) // to the day of the fixtures, at no cost in a bubble
+		time.Sleep(time.Until(opened)) // to the day of the fixtures, at no cost in a bubble
 		o := &office{t: t, back: newBackend()}
 		o.s = slacktest.New(slacktest.Options{Channels: []slacktest.Channel{
-			{ID: channel, Name: "ops-alerts"}, {ID: other, Name: "random", Outside: true},
-			{ID: private, Name: "secret", Private: true, Outside: true}, {ID: dm, Private: true},
+			{ID: channel, Name: "ops-alerts"},
+			{ID: other, Name: "random", Outside: true},
+			{ID: private, Name: "secret", Private: true, Outside: true},
+			{ID: dm, Private: true},
 		}})
 		o.s.AddUser(slacktest.User{ID: ann, Name: "ann"})
 		o.s.AddUser(slacktest.User{ID: bob, Name: "bob"})
@@ -319,7 +321,7 @@ func (o *office) do(r receive.Request) receive.Reply {
 	return reply
 }
 
-// type_ types a command, and returns the answer in its acknowledgement.
+// typed types a command, and returns the answer in its acknowledgement.
 func (o *office) typed(text string, change ...func(*receive.Request)) answer {
 	o.t.Helper()
 	r := o.request(receive.Command)

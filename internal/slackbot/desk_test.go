@@ -1,9 +1,12 @@
 package slackbot_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -380,4 +383,54 @@ func TestHostileAnswers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What no client would send is answered, or left alone.
+func TestOddRequests(t *testing.T) {
+	open(t, slackbot.DeskOptions{}, func(t *testing.T, o *office) {
+		for _, kind := range []receive.Kind{receive.Command, receive.Mention, receive.Click, receive.Submit, receive.Suggest, receive.Home, "unheard of", ""} {
+			for _, r := range []receive.Request{
+				{Kind: kind},
+				{Kind: kind, Team: "T0TEST", User: ann},
+				{Kind: kind, Team: "T0TEST", User: ann, View: &receive.View{Callback: "desk:form", Private: "{"}},
+				{Kind: kind, Team: "T0TEST", User: ann, Action: slackbot.ActionHeap, Value: strings.Repeat("x", 5000), Response: "::", Text: strings.Repeat("cpu ", 2000)},
+			} {
+				reply := o.do(r)
+				if kind == receive.Command && reply.Body == nil {
+					t.Errorf("%+v: no answer", r)
+				}
+			}
+		}
+		if n := len(o.back.orders()); n != 0 {
+			t.Errorf("%d orders", n)
+		}
+	})
+}
+
+// Several people at once.
+func TestTogether(t *testing.T) {
+	open(t, slackbot.DeskOptions{Limits: slackbot.Limits{User: 5, Service: -1}}, func(t *testing.T, o *office) {
+		var asking sync.WaitGroup
+		var taken atomic.Int64
+		for i := range 20 {
+			r := o.request(receive.Command)
+			r.Text = "cpu live-api"
+			if i%2 == 0 {
+				r.User = bob
+			}
+			asking.Go(func() {
+				data, err := json.Marshal(o.desk.Handle(t.Context(), r).Body)
+				if err != nil {
+					t.Error(err)
+				}
+				if strings.Contains(string(data), "Profiling") {
+					taken.Add(1)
+				}
+			})
+		}
+		asking.Wait()
+		if n := len(o.back.orders()); n != 10 || taken.Load() != 10 || len(o.back.deeds) != 20 {
+			t.Errorf("%d orders, %d taken, %d deeds", n, taken.Load(), len(o.back.deeds))
+		}
+	})
 }

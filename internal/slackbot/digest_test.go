@@ -120,7 +120,7 @@ func TestDigestAfterCrashes(t *testing.T) {
 	for _, at := range []string{"before chat.postMessage", "after chat.postMessage", "before conversations.history", "digest"} {
 		t.Run(at, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				time.Sleep(opened.Sub(time.Now()))
+				time.Sleep(time.Until(opened))
 				died := false
 				die := func(point string) {
 					if point == at && !died {

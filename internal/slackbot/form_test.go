@@ -130,22 +130,26 @@ func TestSubmit(t *testing.T) {
 			map[string]string{
 				"service": "Choose a service.", "kinds": "Choose at least one profile.",
 				"seconds": "Write a whole number from 1 to 300.", "pods": "Write a whole number from 1 to 20.",
-			}, nil,
+			},
+			nil,
 		},
 		{
 			"wrong", values("live-api prod", "301", "-1", "two words", "heap-before"), "not JSON",
 			map[string]string{
 				"kinds": "Choose at least one profile.", "seconds": "Write a whole number from 1 to 300.",
 				"pods": "Write a whole number from 1 to 20.", "pod": "Write the name of one pod, or nothing.",
-			}, nil,
+			},
+			nil,
 		},
 		{
 			"gone meanwhile", values("gone-api prod", "30", "1", "", "cpu"), "",
-			map[string]string{"service": `there is no service "gone-api". Known are gift-api, live-api, room-api. A service is known when it is in the configuration or its pods were found`}, nil,
+			map[string]string{"service": `there is no service "gone-api". Known are gift-api, live-api, room-api. A service is known when it is in the configuration or its pods were found`},
+			nil,
 		},
 		{
 			"no such pod", values("live-api prod", "30", "1", "nosuch", "cpu"), "",
-			map[string]string{"service": `live-api has no pod "nosuch": its pods are live-api-7d9f-x2 and live-api-7d9f-k8`}, nil,
+			map[string]string{"service": `live-api has no pod "nosuch": its pods are live-api-7d9f-x2 and live-api-7d9f-k8`},
+			nil,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -123,12 +123,12 @@ func (t *talk) homeOf(ctx context.Context) slack.HomeTabViewRequest {
 	note("The services", err)
 	h.worst, err = t.back.Offenders(ctx, t.now().Add(-homeWeek))
 	note("The worst of the week", err)
-	h.may = t.rightsOf(ctx, h.known)
+	h.may = t.rightsOf(ctx)
 	return homeView(renderHome(h))
 }
 
 // rightsOf says what a person may do, in whichever channel.
-func (t *talk) rightsOf(ctx context.Context, known []Known) []string {
+func (t *talk) rightsOf(ctx context.Context) []string {
 	if len(t.opt.Rights) == 0 {
 		return []string{"profile, verify and mute every service, and set the digest of a channel, as every full member of the workspace may"}
 	}

@@ -233,3 +233,15 @@ func TestRoutes(t *testing.T) {
 		t.Error("a route to a name was taken")
 	}
 }
+
+// What commands need of the app is looked at where there are commands.
+func TestCheckLooksAtCommands(t *testing.T) {
+	s := slacktest.New(slacktest.Options{Scopes: []string{"chat:write", "files:write", "files:read", "channels:read", "channels:history", "commands", "users:read"}})
+	if err := newBot(t, s).Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	err := newBot(t, s, func(o *slackbot.Options) { o.Asked = true }).Check(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "lacks the scope app_mentions:read") || !strings.Contains(err.Error(), "im:history") || strings.Contains(err.Error(), "users:read") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -9,6 +9,10 @@
 // about. [RenderRoot], [RenderDetails] and [RenderProof] are the texts, pure
 // functions of the update.
 //
+// A [Desk] answers people: it takes the requests of every way in (package
+// receive), understands them (package command), looks whether they may, and
+// asks a [Backend]. Answers are pure functions too.
+//
 // Texts that come from outside (titles of alerts, words of targets, names of
 // endpoints) are only ever put where Slack reads no markup: rich text
 // elements, plain text objects and table cells. So they can make no mention,
@@ -50,6 +54,9 @@ type Options struct {
 	Routes []Route
 	// Owners are the teams of services: service name -> team.
 	Owners map[string]string
+	// Asked says that people can ask for things, by a [Desk]: what that needs of
+	// the app is then looked at as well.
+	Asked bool
 	// APIURL is the address of Slack's Web API; "" means https://slack.com/api/.
 	APIURL string
 	// EditEvery is the least time between two edits of one message; 0 means
@@ -91,6 +98,7 @@ type Bot struct {
 	channels map[string]string
 	routes   []Route
 	owners   map[string]string
+	asked    bool
 	api      *slack.Client
 	apiURL   *url.URL
 	http     *http.Client
@@ -153,7 +161,7 @@ func New(opt Options) (*Bot, error) {
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Bot{
 		token: opt.Token, channel: opt.Channel, channels: maps.Clone(opt.Channels),
-		routes: slices.Clone(opt.Routes), owners: maps.Clone(opt.Owners),
+		routes: slices.Clone(opt.Routes), owners: maps.Clone(opt.Owners), asked: opt.Asked,
 		api:    slack.New(opt.Token, slack.OptionAPIURL(opt.APIURL), slack.OptionHTTPClient(client)),
 		apiURL: api, http: client, log: opt.Logger, now: opt.Now,
 		edits: pace{every: opt.EditEvery, last: map[string]time.Time{}}, gate: gate{doors: map[string]*door{}},
