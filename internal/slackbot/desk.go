@@ -280,7 +280,7 @@ func (t *talk) act(ctx context.Context, what string, do func(context.Context) (r
 // note writes to the audit log. What cannot be written there is in the log.
 func (t *talk) note(ctx context.Context, what string, res result, err error) {
 	d := incident.Deed{
-		At: t.now(), User: t.r.User, Name: clean(t.r.UserName, 80), Team: cmp.Or(t.r.UserTeam, t.r.Team), Channel: t.r.Channel,
+		At: t.now(), User: t.r.User, Name: clean(t.r.UserName, 80), Team: cmp.Or(t.r.UserTeam, t.r.Team), Channel: t.where(),
 		What: clean(what, 300), Service: res.service, Incident: res.incident,
 	}
 	level := slog.LevelInfo
@@ -288,6 +288,8 @@ func (t *talk) note(ctx context.Context, what string, res result, err error) {
 		d.Refused, level = clean(err.Error(), maxSentence), slog.LevelWarn
 	}
 	t.log.Log(ctx, level, "asked in slack", "user", d.User, "name", d.Name, "channel", d.Channel, "what", d.What, "service", d.Service, "incident", d.Incident, "refused", d.Refused)
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), callTimeout, fmt.Errorf("not done within %s", callTimeout))
+	defer cancel() // what took too long is noted too
 	if err := t.back.Note(ctx, d); err != nil {
 		t.log.ErrorContext(ctx, "the audit log could not be written", "user", d.User, "what", d.What, "error", err)
 	}
