@@ -190,7 +190,7 @@ func renderVerdict(p *page, u Update, fallback string, clicks bool) string {
 		fallback += ". Next: " + next
 	}
 	p.add(rich(alsoLine(r)))
-	p.add(rich(line(strong("Profiled:")), list(chosenPods(u.Captures)...)))
+	p.add(rich(line(strong("Pods profiled, and why:")), list(chosenPods(u.Captures)...)))
 	p.add(rich(links(u, clicks)))
 	p.add(small(standIns(u.Incident)))
 	return fallback
