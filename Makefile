@@ -14,7 +14,7 @@ FUZZTIME ?= 20s
 TRUTH ?= internal/analysis/testdata/corpus/truth.json
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test check-deploy lint fmt build demo storm pictures eval gallery real fuzz bench bench-analyze bench-sfcache bench-pprofserve golden vuln setup clean
+.PHONY: help test check-deploy lint fmt build demo storm slack-types pictures eval gallery real fuzz bench bench-analyze bench-sfcache bench-pprofserve golden vuln setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -50,6 +50,10 @@ storm: build ## 500 pods, 50 alerts at once: memory, budget and messages against
 
 real: ## Profile real Go servers under load, rewrite docs/real; NAMES="etcd caddy"
 	@sh scripts/real.sh $(NAMES)
+
+slack-types: ## Hold every golden message and view to Slack's published types; needs node
+	@command -v npm >/dev/null || { echo "slack-types: node and npm are missing"; exit 1; }
+	@cd scripts/slacktypes && npm ci --silent --no-audit --no-fund && node check.js
 
 pictures: ## Make the pictures in docs/ from a run of the demo
 	@sh scripts/pictures.sh

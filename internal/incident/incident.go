@@ -218,6 +218,16 @@ type Capture struct {
 	Finished time.Time     `json:"finished,omitzero"`
 }
 
+// Difference is how an incident's profiles differ from others of the service,
+// as the thread shows it.
+type Difference struct {
+	// Against says with what in a few plain words: "live-api-7d9f-c4, a cool pod
+	// of the same time", "incident 7f3a of 12 March".
+	Against string
+	Picture []byte   // PNG of a flame graph that shows what grew; nil for none
+	Lines   []string // what grew and what shrank, the most first, a sentence each
+}
+
 // Effect is the memory of one step that the outside world can see (a message
 // posted, a file shared). It is saved before the step as [EffectBegun] and
 // after it as [EffectDone], so that a crash between the two is known to have

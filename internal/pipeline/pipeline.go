@@ -114,6 +114,9 @@ type Update struct {
 	// Proof is what an incident found whose alert asks to verify another; nil
 	// for other incidents, and until analysed.
 	Proof *analysis.Comparison
+	// Diff is how the profiles differ from those of a control pod or of an
+	// earlier incident; nil when there is nothing to compare with.
+	Diff *incident.Difference
 }
 
 // Teller brings an incident's thread to the state of an update. It may be

@@ -29,27 +29,43 @@ const (
 	pictureFor = 10 * time.Minute
 )
 
-// picture shares the flame graph into the thread, once: a later picture of the
-// same incident is on the report page.
+// picture is one to share, and the step that shares it. Where it cannot be
+// shared, a link is told in the step with "-link" behind it.
+type picture struct {
+	step, file, title, name string
+	data                    []byte
+}
+
+// pictures shares what there is to see: the flame graph, and what grew.
+func (t *thread) pictures(ctx context.Context) error {
+	err := t.picture(ctx, picture{stepPicture, "flame.png", t.u.Report.Headline(), "The flame graph", t.u.Picture})
+	if d := t.u.Diff; d != nil && ctx.Err() == nil {
+		err = errors.Join(err, t.picture(ctx, picture{stepDiff, "difference.png", "What differs from " + d.Against, "The picture of the difference", d.Picture}))
+	}
+	return err
+}
+
+// picture shares one into the thread, once: a later picture of the same
+// incident is on the report page.
 //
 // The Ref of the step's effect is "" until the bytes are uploaded, which
 // nobody sees; then the file's id, saved before the file is shared; and
 // "file/ts" of its share, or "file/link" when a link was told instead.
-func (t *thread) picture(ctx context.Context) error {
-	if len(t.u.Picture) == 0 {
+func (t *thread) picture(ctx context.Context, pic picture) error {
+	if len(pic.data) == 0 {
 		return nil
 	}
-	e, err := t.led.Load(ctx, stepPicture)
+	e, err := t.led.Load(ctx, pic.step)
 	if err != nil || e.State == incident.EffectDone {
 		return err
 	}
 	if e.State == "" {
 		e = incident.Effect{State: incident.EffectBegun, At: t.now()}
-		if err := t.led.Save(ctx, stepPicture, e); err != nil {
+		if err := t.led.Save(ctx, pic.step, e); err != nil {
 			return err
 		}
 	}
-	ts, err := t.share(ctx, &e)
+	ts, err := t.share(ctx, pic, &e)
 	reason := ""
 	switch {
 	case ctx.Err() != nil:
@@ -64,19 +80,19 @@ func (t *thread) picture(ctx context.Context) error {
 		reason = "the picture could not be uploaded (" + err.Error() + ")"
 	}
 	if reason != "" {
-		t.log.WarnContext(ctx, "flame graph not in the thread, telling a link instead", "incident", t.u.Incident.ID, "reason", reason)
-		if err := t.link(ctx, reason); err != nil {
+		t.log.WarnContext(ctx, "picture not in the thread, telling a link instead", "incident", t.u.Incident.ID, "step", pic.step, "reason", reason)
+		if err := t.link(ctx, pic, reason); err != nil {
 			return err
 		}
 		ts = "link"
 	}
 	e = incident.Effect{State: incident.EffectDone, Ref: e.Ref + "/" + ts, At: t.now()}
-	return t.led.Save(ctx, stepPicture, e)
+	return t.led.Save(ctx, pic.step, e)
 }
 
 // share uploads and shares the picture as far as e says that it is not done
 // yet. It returns "" when Slack has the picture and does not show it.
-func (t *thread) share(ctx context.Context, e *incident.Effect) (ts string, err error) {
+func (t *thread) share(ctx context.Context, pic picture, e *incident.Effect) (ts string, err error) {
 	if e.Ref != "" {
 		// Killed between sharing and remembering it, or before sharing.
 		ts, err := t.shared(ctx, e.Ref, e.At, true)
@@ -84,12 +100,12 @@ func (t *thread) share(ctx context.Context, e *incident.Effect) (ts string, err 
 			return ts, err
 		}
 	} else {
-		id, err := t.upload(ctx)
+		id, err := t.upload(ctx, pic)
 		if err != nil {
 			return "", err
 		}
 		e.Ref = id
-		if err := t.led.Save(ctx, stepPicture, *e); err != nil {
+		if err := t.led.Save(ctx, pic.step, *e); err != nil {
 			return "", err
 		}
 	}
@@ -97,7 +113,7 @@ func (t *thread) share(ctx context.Context, e *incident.Effect) (ts string, err 
 		// No alternative text here: with one, Slack says ok and shares nothing
 		// (slackapi/python-slack-sdk#1818). The details tell the picture in words.
 		_, err := t.api.CompleteUploadExternalContext(ctx, slack.CompleteUploadExternalParameters{
-			Files:   []slack.FileSummary{{ID: e.Ref, Title: cut(t.u.Report.Headline(), 250)}},
+			Files:   []slack.FileSummary{{ID: e.Ref, Title: clean(pic.title, 250)}},
 			Channel: t.channel, ThreadTimestamp: t.ts,
 		})
 		return err
@@ -106,7 +122,7 @@ func (t *thread) share(ctx context.Context, e *incident.Effect) (ts string, err 
 		// An upload that was not completed does not live for ever: the next
 		// try uploads again.
 		e.Ref = ""
-		return "", errors.Join(errors.New("the upload has expired"), t.led.Save(ctx, stepPicture, *e))
+		return "", errors.Join(errors.New("the upload has expired"), t.led.Save(ctx, pic.step, *e))
 	}
 	if err != nil {
 		return "", err
@@ -175,11 +191,11 @@ func shareIn(f *slack.File, channel, thread string) string {
 
 // upload gives Slack the bytes and returns the id of the file, which nobody
 // sees until it is shared.
-func (t *thread) upload(ctx context.Context) (id string, err error) {
+func (t *thread) upload(ctx context.Context, pic picture) (id string, err error) {
 	var got *slack.GetUploadURLExternalResponse
 	err = t.call(ctx, "files.getUploadURLExternal", "", callTimeout, func(ctx context.Context) (err error) {
 		got, err = t.api.GetUploadURLExternalContext(ctx, slack.GetUploadURLExternalParameters{
-			FileName: "flame.png", FileSize: len(t.u.Picture),
+			FileName: pic.file, FileSize: len(pic.data),
 		})
 		return err
 	})
@@ -196,7 +212,7 @@ func (t *thread) upload(ctx context.Context) (id string, err error) {
 		if !mayUpload(to, t.apiURL) {
 			return fmt.Errorf("slack gave an upload address on %q, which is not Slack's", to.Host)
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(t.u.Picture))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(pic.data))
 		if err != nil {
 			return errors.New("slack gave an upload address that is none")
 		}
@@ -234,11 +250,12 @@ func mayUpload(to, api *url.URL) bool {
 }
 
 // link tells where the picture is when it cannot be in the thread.
-func (t *thread) link(ctx context.Context, reason string) error {
-	e, err := t.led.Load(ctx, stepLink)
+func (t *thread) link(ctx context.Context, pic picture, reason string) error {
+	step := pic.step + "-link"
+	e, err := t.led.Load(ctx, step)
 	if err != nil || e.State == incident.EffectDone {
 		return err
 	}
-	_, err = t.post(ctx, stepLink, e, t.channel, t.ts, renderLink(t.u, reason), "")
+	_, err = t.post(ctx, step, e, t.channel, t.ts, renderLink(t.u, pic.name, reason), "")
 	return err
 }

@@ -41,6 +41,12 @@ func plainest(m Message) []slack.Block {
 			}
 		case *slack.RichTextBlock:
 			writePlain(&b, block.Elements, "\n")
+		case *slack.ActionBlock:
+			for _, e := range block.Elements.ElementSet {
+				if e, ok := e.(*slack.ButtonBlockElement); ok && e.URL != "" {
+					b.WriteString(e.Text.Text + " " + e.URL + "\n")
+				}
+			}
 		}
 	}
 	text := b.String()
@@ -54,25 +60,32 @@ func plainest(m Message) []slack.Block {
 func writePlain(b *strings.Builder, elements []slack.RichTextElement, end string) {
 	for _, e := range elements {
 		switch e := e.(type) {
-		case *slack.RichTextList:
+		case *bullets:
 			for _, item := range e.Elements {
 				b.WriteString("• ")
 				writePlain(b, []slack.RichTextElement{item}, end)
 			}
 		case *slack.RichTextSection:
-			for _, s := range e.Elements {
-				switch s := s.(type) {
-				case *slack.RichTextSectionTextElement:
-					b.WriteString(s.Text)
-				case *slack.RichTextSectionLinkElement:
-					b.WriteString(s.Text + " " + s.URL)
-				case *slack.RichTextSectionDateElement:
-					if s.Fallback != nil {
-						b.WriteString(*s.Fallback)
-					}
-				}
-			}
+			writeSpans(b, e.Elements)
 			b.WriteString(end)
+		case *slack.RichTextPreformatted:
+			writeSpans(b, e.Elements)
+			b.WriteString(end)
+		}
+	}
+}
+
+func writeSpans(b *strings.Builder, spans []span) {
+	for _, s := range spans {
+		switch s := s.(type) {
+		case *slack.RichTextSectionTextElement:
+			b.WriteString(s.Text)
+		case *slack.RichTextSectionLinkElement:
+			b.WriteString(s.Text + " " + s.URL)
+		case *slack.RichTextSectionDateElement:
+			if s.Fallback != nil {
+				b.WriteString(*s.Fallback)
+			}
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -42,13 +44,20 @@ func proofStates() map[string]slackbot.Update {
 	proven.Proof = comparison(analysis.OutcomeFixed, share(9, 900))
 	same.Proof = comparison(analysis.OutcomeSame, share(558, 900))
 	same.Proof.Before, same.Proof.After = 0, 0
+	out := map[string]slackbot.Update{}
+	for i, o := range []analysis.Outcome{analysis.OutcomeBetter, analysis.OutcomeWorse, analysis.OutcomeFew, analysis.OutcomeUnseen} {
+		u := done
+		u.Proof = comparison(o, share(int64(300*i), 900))
+		out["proof-4-"+strings.ReplaceAll(strings.TrimSuffix(string(o), ", and not gone"), " ", "-")] = u
+	}
 	failed := failedState()
 	failed.Incident.Alert.Verifies, failed.Incident.ID = "inc-7f3a", "inc-8b20"
-	return map[string]slackbot.Update{
+	maps.Copy(out, map[string]slackbot.Update{
 		"proof-1-accepted":  {Incident: verification(incident.StatusAccepted)},
 		"proof-2-capturing": {Incident: verification(incident.StatusCapturing), Captures: captures(2)},
 		"proof-3-proven":    proven, "proof-4-same": same, "proof-5-failed": failed,
-	}
+	})
+	return out
 }
 
 // told is a workspace in which the incident was told, with its ledger.
@@ -73,11 +82,14 @@ func TestProofGolden(t *testing.T) {
 				_, after, _ := strings.Cut(s.Text(channel), "The flame graph in words:")
 				_, after, _ = strings.Cut(after, "\n")
 				golden(t, name+".txt", []byte(after))
+				picture(t, s, name)
 			})
 			var out bytes.Buffer
 			enc := json.NewEncoder(&out)
 			enc.SetEscapeHTML(false)
-			for _, b := range slackbot.RenderProof(u).Blocks {
+			m := slackbot.RenderProof(u, true)
+			fmt.Fprintf(&out, "# %s\n", m.Text)
+			for _, b := range m.Blocks {
 				if err := enc.Encode(b); err != nil {
 					t.Fatal(err)
 				}

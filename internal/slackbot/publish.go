@@ -21,9 +21,10 @@ import (
 const (
 	stepRoot    = "root"
 	stepPicture = "picture"
-	stepLink    = "picture-link" // told instead of a picture that could not be shared
+	stepDiff    = "picture-diff" // what grew, beside the flame graph
 	stepDetails = "details"
-	stepProof   = "proof" // of a verification: its only message
+	stepProof   = "proof"     // of a verification: its only message
+	stepOver    = "recovered" // said in the thread and the channel, when all is told
 )
 
 // Steps that others may look for in a ledger: an incident is told of for the
@@ -50,7 +51,7 @@ type thread struct {
 	led Ledger
 	u   Update
 
-	channel, ts string // of the root message; set by root
+	channel, ts string // of the thread, which the root message begins unless it has a place; set by root
 }
 
 // Publish brings the incident's thread to the state of u: the message itself
@@ -65,11 +66,14 @@ func (b *Bot) Publish(ctx context.Context, led Ledger, u Update) error {
 	t := &thread{Bot: b, led: led, u: u}
 	err := t.root(ctx)
 	if err == nil && u.Incident.Status == incident.StatusDone && u.Report != nil {
-		err = t.picture(ctx)
+		err = t.pictures(ctx)
 		// Without the picture the words are worth the more.
 		if ctx.Err() == nil {
 			err = errors.Join(err, t.details(ctx))
 		}
+	}
+	if err == nil {
+		err = t.recovered(ctx)
 	}
 	return t.told(ctx, err)
 }
@@ -86,21 +90,47 @@ func (t *thread) told(ctx context.Context, err error) error {
 	return nil
 }
 
-// root posts the incident's message or edits it.
+// root posts the incident's message or edits it: where it was asked for, if a
+// person did.
 func (t *thread) root(ctx context.Context) error {
-	ref, err := t.progress(ctx, stepRoot, "", "", RenderRoot)
+	place := t.u.Incident.Alert.Place
+	ref, err := t.progress(ctx, stepRoot, place.Channel, place.Thread, RenderRoot)
+	t.in(ref, place.Thread)
+	return err
+}
+
+// in sets the thread that the rest goes to: that of the message "channel/ts", or
+// that of its parent.
+func (t *thread) in(ref, parent string) {
 	t.channel, t.ts, _ = strings.Cut(ref, "/")
+	if parent != "" {
+		t.ts = parent
+	}
+}
+
+// recovered says in the channel, once, that the monitor has recovered and what
+// was found: when everything else is told. Edits reach nobody's notifications.
+func (t *thread) recovered(ctx context.Context) error {
+	inc := t.u.Incident
+	if inc.Recovered.IsZero() || !inc.Status.Final() || inc.Alert.Place.Thread != "" {
+		return nil
+	}
+	e, err := t.led.Load(ctx, stepOver)
+	if err != nil || e.State == incident.EffectDone {
+		return err
+	}
+	_, err = t.post(ctx, stepOver, e, t.channel, t.ts, renderRecovered(t.u), "")
 	return err
 }
 
 // progress posts the message that follows an incident's progress, or edits it,
 // and returns its "channel/ts". An empty channel is the service's.
-func (t *thread) progress(ctx context.Context, step, channel, parent string, render func(Update) Message) (ref string, err error) {
+func (t *thread) progress(ctx context.Context, step, channel, parent string, render func(u Update, clicks bool) Message) (ref string, err error) {
 	e, err := t.led.Load(ctx, step)
 	if err != nil {
 		return "", err
 	}
-	msg, digest := render(t.u), digestOf(render(stable(t.u)))
+	msg, digest := render(t.u, t.clicks), digestOf(render(stable(t.u), t.clicks))
 	if e.State != incident.EffectDone {
 		if channel == "" {
 			channel = t.channelFor(t.u.Incident.Alert)
@@ -209,6 +239,9 @@ func (t *thread) post(ctx context.Context, step string, e incident.Effect, chann
 	where := slack.MsgOptionPost()
 	if parent != "" {
 		where = slack.MsgOptionCompose(where, slack.MsgOptionTS(parent))
+	}
+	if step == stepOver {
+		where = slack.MsgOptionCompose(where, slack.MsgOptionBroadcast())
 	}
 	ts, err := t.send(ctx, "chat.postMessage", channel, step, where, msg)
 	if code(err) == "thread_not_found" {

@@ -82,15 +82,17 @@ func TestPublish(t *testing.T) {
 		if after := len(s.Calls("chat.update")) + len(s.Calls("chat.postMessage")) + len(s.Calls("files.info")); after != before {
 			t.Errorf("telling the same again made %d calls", after-before)
 		}
-		// A recovery is an edit of the message and of nothing else.
+		// A recovery is an edit of the message, and one reply that the channel sees.
 		u.Incident.Recovered = time.Now()
-		if err := b.Publish(t.Context(), led, u); err != nil {
-			t.Fatal(err)
+		for range 2 {
+			if err := b.Publish(t.Context(), led, u); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if text := s.Text(channel); strings.Count(text, "Recovered") != 1 {
+		if text := s.Text(channel); strings.Count(text, "Recovered") != 1 || strings.Count(text, "also sent to the channel") != 1 {
 			t.Errorf("the recovery is not told once:\n%s", text)
 		}
-		if d := cmp.Diff(shape{1, 1, 1}, shapeOf(s)); d != "" {
+		if d := cmp.Diff(shape{1, 1, 2}, shapeOf(s)); d != "" {
 			t.Errorf("after the recovery (-want +got):\n%s", d)
 		}
 	})
@@ -135,7 +137,7 @@ func live(t *testing.T, k *killer) *slacktest.Server {
 	})
 	led := newLedger()
 	led.point = k.point
-	updates := states()
+	updates := append(states()[:4], differenceState(), recoveredState())
 	var b *slackbot.Bot
 	for tries, at := 0, 0; at < len(updates); tries++ {
 		if tries == 20 {
@@ -181,7 +183,7 @@ func TestKilledAnywhere(t *testing.T) {
 		if len(k.at) != 0 {
 			t.Fatalf("point %d was never reached", k.at[0])
 		}
-		if d := cmp.Diff(shape{1, 1, 1}, shapeOf(s)); d != "" {
+		if d := cmp.Diff(shape{1, 2, 2}, shapeOf(s)); d != "" {
 			t.Errorf("what is in the channel (-want +got):\n%s\npoints: %s\n%s", d, strings.Join(k.trace, "\n"), s.Text(channel))
 		}
 		if d := cmp.Diff(want, content(s)); d != "" {
@@ -204,14 +206,13 @@ func TestKilledAnywhere(t *testing.T) {
 			t.Skip("some hundred incidents")
 		}
 		for i := range points {
-			for _, j := range []int{1, 2, 4, 7} {
-				synctest.Test(t, func(t *testing.T) {
-					s := live(t, &killer{at: []int{i, i + j}})
-					if d := cmp.Diff(shape{1, 1, 1}, shapeOf(s)); d != "" {
-						t.Errorf("killed at %d and %d (-want +got):\n%s", i, i+j, d)
-					}
-				})
-			}
+			j := i + []int{1, 2, 4, 7}[i%4]
+			synctest.Test(t, func(t *testing.T) {
+				s := live(t, &killer{at: []int{i, j}})
+				if d := cmp.Diff(shape{1, 2, 2}, shapeOf(s)); d != "" {
+					t.Errorf("killed at %d and %d (-want +got):\n%s", i, j, d)
+				}
+			})
 		}
 	})
 }
@@ -406,4 +407,64 @@ func TestChannelOfAService(t *testing.T) {
 			t.Errorf("%d messages in the common channel and %d in the service's, want 0 and 1", a, b)
 		}
 	})
+}
+
+// What a person asks for in a thread is told in that thread, all of it, and its
+// verification too.
+func TestPlaceOfAnOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := slacktest.New(slacktest.Options{Channels: []slacktest.Channel{{ID: channel, Name: "ops"}, {ID: "C0WARROOM0", Name: "war-room"}}})
+		parent := s.Say("C0WARROOM0", "", "ada", "what is it doing?")
+		reply := s.Say("C0WARROOM0", parent, "bob", "let me see")
+		place := incident.Place{Channel: "C0WARROOM0", Thread: parent}
+		b, led := newBot(t, s, clickable), newLedger()
+		for _, u := range []slackbot.Update{orders()["1-accepted"], orders()["2-pulling"], orders()["4-compared"], orders()["4-compared"]} {
+			u.Incident.Alert.Place = place
+			u.Incident.Recovered = opened.Add(time.Minute) // which is nothing to shout about here
+			if err := b.Publish(t.Context(), led, u); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second) // the clock of the bubble
+		}
+		proven := proofStates()["proof-3-proven"]
+		proven.Incident.Alert.Place, proven.Picture = place, nil
+		if err := b.PublishProof(t.Context(), newLedger(), led, proven); err != nil {
+			t.Fatal(err)
+		}
+		thread := s.Thread("C0WARROOM0", parent)
+		if len(s.Messages(channel)) != 0 || len(s.Messages("C0WARROOM0")) != 1 || len(thread) != 7 || thread[1].TS != reply {
+			t.Fatalf("not all is in the thread, each once:\n%s\n%s", s.Text(channel), s.Text("C0WARROOM0"))
+		}
+		for i, want := range []string{"CPU profile", "flame", "difference", "Details", "the fix works"} {
+			m := thread[i+2]
+			got := m.Text + string(m.Blocks)
+			for _, f := range s.Files() {
+				if slices.Contains(m.Files, f.ID) {
+					got += f.Name
+				}
+			}
+			if !strings.Contains(got, want) {
+				t.Errorf("message %d does not say %q: %s", i, want, got)
+			}
+		}
+		// A channel alone is a place too.
+		u := orders()["4-done"]
+		u.Incident.Alert.Place = incident.Place{Channel: "C0WARROOM0"}
+		if err := b.Publish(t.Context(), newLedger(), u); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Messages("C0WARROOM0"); len(got) != 2 || len(s.Thread("C0WARROOM0", got[1].TS)) != 3 {
+			t.Errorf("the order is not told in the channel:\n%s", s.Text("C0WARROOM0"))
+		}
+	})
+}
+
+// Slack notifies those whom a new message names, and not those whom an edit does.
+func TestAskerIsNamedByAnEdit(t *testing.T) {
+	for name, want := range map[string]bool{"1-accepted": false, "2-pulling": true, "4-done": true} {
+		got := strings.Contains(string(mustJSON(t, slackbot.RenderRoot(orders()[name], true))), `"user_id":"U0ADA0000"`)
+		if got != want {
+			t.Errorf("%s: names the asker: %t, want %t", name, got, want)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/slack-go/slack"
 
@@ -15,40 +16,59 @@ import (
 // details have more.
 const maxRootRows = 5
 
+// maxRootTable is how many characters they may take, so that the next step, the
+// pods and the buttons have room whatever the endpoints are called.
+const maxRootTable = 3500
+
 // RenderRoot is the message in the channel: where the incident stands, and in
-// the end its verdict.
-func RenderRoot(u Update) Message {
+// the end its verdict. clicks says that somebody answers buttons.
+func RenderRoot(u Update, clicks bool) Message {
 	inc, p := u.Incident, &page{}
+	var row slack.Block
+	if clicks {
+		row = buttons(u)
+	}
+	held := p.hold(row)
 	title, fallback := headline(u)
 	p.add(header(title))
 	p.add(rich(alertLine(inc), recoveredLine(inc)))
 	switch {
 	case inc.Status == incident.StatusDone && u.Report != nil:
-		fallback = renderVerdict(p, u, fallback)
+		fallback = renderVerdict(p, u, fallback, clicks)
 	case inc.Status == incident.StatusFailed:
 		fallback = renderFailure(p, u, fallback)
 	case inc.Status == incident.StatusAccepted:
 		p.add(rich(line(words("Choosing the pods to profile."))))
 	case inc.Status == incident.StatusCapturing:
-		p.add(rich(line(words(progress(u.Captures))), list(podLines(u.Captures)...)))
+		p.add(rich(progress(u.Captures), list(podLines(u.Captures)...)))
 		p.add(small(choiceNotes(inc)))
+		fallback += ": " + taken(u.Captures)
 	default:
-		p.add(rich(line(words("Reading the profiles.")), list(podLines(u.Captures)...)))
+		p.add(rich(progress(u.Captures), list(podLines(u.Captures)...)))
 	}
+	p.release(held)
+	p.add(row)
 	p.add(small(smallPrint(u)...))
 	return Message{Text: clean(fallback, 1000), Blocks: p.blocks}
 }
 
 // headline is the first line of the message, and how a notification says it.
 func headline(u Update) (title, fallback string) {
-	name := service(u.Incident)
+	name, order := service(u.Incident), u.Incident.Alert.Order
 	switch u.Incident.Status {
 	case incident.StatusAccepted:
 		title = "⏳ " + name + ": alert received"
+		if order != nil {
+			title = "⏳ " + name + ": " + profiles(order) + " asked for"
+		}
 	case incident.StatusCapturing:
 		title = fmt.Sprintf("⏳ %s: profiling %s", name, count(len(byPod(u.Captures)), "pod"))
 	case incident.StatusFailed:
-		return "⚠️ " + name + ": no verdict", name + ": no verdict"
+		what := "no verdict"
+		if order != nil {
+			what = profiles(order) + ": nothing to show"
+		}
+		return "⚠️ " + name + ": " + what, name + ": " + what
 	case incident.StatusDone:
 		if u.Report == nil {
 			return name + ": done", name + ": done"
@@ -78,14 +98,18 @@ func service(inc incident.Incident) string {
 // alertLine says what fired.
 func alertLine(inc incident.Incident) slack.RichTextElement {
 	a := inc.Alert
+	if a.Order != nil {
+		return orderLine(inc)
+	}
 	title := cmp.Or(clean(a.Title, 250), "from "+cmp.Or(a.Source, "an unknown source"))
-	spans := []span{strong("Alert:"), words(" " + title)}
-	if a.Status != "" {
-		spans = append(spans, words(" — "+clean(a.Status, 250)))
+	spans := []span{strong("Alert on " + service(inc) + ":"), words(" " + title)}
+	if value := cmp.Or(clean(a.Status, 250), limits(inc.Monitor)); value != "" {
+		spans = append(spans, words(" — "+value))
 	}
-	if a.RequestedBy != "" {
-		spans = append(spans, words(", asked for by "+clean(a.RequestedBy, 80)))
+	if !inc.Opened.IsZero() {
+		spans = append(spans, words(", at "), clock(inc.Opened))
 	}
+	spans = append(spans, asker(inc, ", asked for by ")...)
 	where := "Open alert"
 	if a.Source == "datadog" {
 		where = "Open in Datadog"
@@ -103,13 +127,48 @@ func recoveredLine(inc incident.Incident) slack.RichTextElement {
 	return line(words("✅ "), strong("Recovered"), words(" at "), clock(inc.Recovered))
 }
 
+// renderRecovered is what the channel hears when the monitor has recovered: for
+// how long it was, and what is left to do.
+func renderRecovered(u Update) Message {
+	inc, p := u.Incident, &page{}
+	title := service(inc) + " recovered"
+	if d := inc.Recovered.Sub(inc.Opened); d > 0 && !inc.Opened.IsZero() {
+		title += " after " + spell(d)
+	}
+	lines := []slack.RichTextElement{line(words("✅ "), strong(title), words(" at "), clock(inc.Recovered), words("."))}
+	fallback := title + "."
+	if inc.Status == incident.StatusDone && u.Report != nil {
+		found := sentence(u.Report.Headline())
+		lines = append(lines, line(words(found)))
+		fallback += " " + found
+		if _, next, _ := nextStep(u.Report); next != "" {
+			lines = append(lines, line(strong("Still to do:"), words(" "+clean(next, maxSentence))))
+			fallback += " Still to do: " + next
+		}
+	}
+	p.add(rich(lines...))
+	return Message{Text: clean(fallback, 1000), Blocks: p.blocks}
+}
+
+// spell writes a time as people say it: "40 s", "7 min", "3 h". Only what is
+// short is exact.
+func spell(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute && d%time.Minute != 0:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%.0f min", d.Minutes())
+	}
+	return fmt.Sprintf("%.0f h", d.Hours())
+}
+
 // renderVerdict adds the result of a finished incident.
-func renderVerdict(p *page, u Update, fallback string) string {
+func renderVerdict(p *page, u Update, fallback string, clicks bool) string {
 	r := u.Report
 	p.add(rich(passedLine(u)))
 	if lead := r.Lead(); len(lead) > 0 {
 		fallback = renderLead(p, u, lead, fallback)
-		p.add(rich(links(u)))
+		p.add(rich(links(u, clicks)))
 		p.add(small(standIns(u.Incident)))
 		return fallback
 	}
@@ -119,18 +178,20 @@ func renderVerdict(p *page, u Update, fallback string) string {
 		shown = r.Endpoints
 	}
 	rows := endpointRows(shown[:min(len(shown), maxRootRows)])
-	if t, n := table(rootHeadings, rows, []int{1, 3}, maxChars/2); n > 0 {
+	if t, n := table(rootHeadings, rows, []int{1, 3}, maxRootTable); n > 0 {
 		p.add(t)
 		if more := len(shown) - n; more > 0 {
 			p.add(small(fmt.Sprintf("and %s in the thread", count(more, "more endpoint"))))
 		}
 	}
+	p.add(rich(nothingLine(u)))
 	if whose, next, gain := nextStep(r); next != "" {
 		p.add(rich(line(strong("Next step for "+clean(whose, 120)+":"), words(" "+clean(next, maxSentence))), gainLine(gain)))
 		fallback += ". Next: " + next
 	}
 	p.add(rich(alsoLine(r)))
-	p.add(rich(links(u)))
+	p.add(rich(line(strong("Pods profiled, and why:")), list(chosenPods(u.Captures)...)))
+	p.add(rich(links(u, clicks)))
 	p.add(small(standIns(u.Incident)))
 	return fallback
 }
@@ -206,12 +267,12 @@ func codecName(e analysis.Endpoint, d analysis.Direction) string {
 	return ""
 }
 
-// links are plain links: a button would need an address that takes clicks,
-// and Slack marks it with a warning where there is none.
-func links(u Update) slack.RichTextElement {
+// links are the pages. Where clicks are taken the flame graph has a button;
+// where they are not, Slack would mark that with a warning.
+func links(u Update, clicks bool) slack.RichTextElement {
 	var spans []span
-	for _, l := range []span{link(u.ReportURL, "Report"), link(u.FlameURL, "Interactive flame graph")} {
-		if l == nil {
+	for i, l := range []span{link(u.ReportURL, "Report"), link(u.FlameURL, "Interactive flame graph")} {
+		if l == nil || i == 1 && clicks {
 			continue
 		}
 		if len(spans) > 0 {

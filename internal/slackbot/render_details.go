@@ -22,7 +22,9 @@ const (
 	maxLeadPlaces  = 8
 	maxNotes       = 6
 	maxOther       = 8
-	maxAltFrame    = 400 // characters of the block around the picture in words
+	maxGrown       = 5
+	maxAltFrame    = 400  // characters of the block around the picture in words
+	maxAfterCode   = 4000 // characters left for the pods and the notes
 )
 
 var detailHeadings = []string{"Endpoint", "CPU", "Decoding (95 % interval)", "Samples", "Encoding", "Codec", "Bytes from", "Verdict"}
@@ -36,17 +38,19 @@ func RenderDetails(u Update) Message {
 		return Message{}
 	}
 	title := "Where the CPU of " + service(u.Incident) + " went"
-	lead := r.Lead()
-	if len(lead) > 0 {
-		title = "What the other profiles of " + service(u.Incident) + " show"
+	lead, others := r.Lead(), !asksCPU(u.Incident) && r.Samples == 0
+	if len(lead) > 0 || others {
+		title, others = othersTitle(u.Incident), true
 		if r.Focus == analysis.KindHeap {
 			title = "Where the memory of " + service(u.Incident) + " went"
 		}
 		renderLeads(p, title, lead)
+		p.add(rich(nothingLine(u)))
 	}
 	if len(r.Endpoints) > 0 {
 		renderEndpoints(p, u)
 	}
+	p.add(rich(differenceLines(u.Diff)...))
 	reasons(p, r, lead)
 	if len(r.Endpoints) > 0 {
 		p.add(rich(
@@ -62,7 +66,7 @@ func RenderDetails(u Update) Message {
 		p.add(rich(line(strong("The flame graph in words:"), words(" "+alt))))
 	}
 	text := "Details: where the CPU of " + service(u.Incident) + " went, endpoint by endpoint"
-	if len(lead) > 0 {
+	if others {
 		text = "Details: " + strings.ToLower(title[:1]) + title[1:]
 	}
 	return Message{Text: clean(text, 300), Blocks: p.blocks}
@@ -78,7 +82,7 @@ func renderLeads(p *page, title string, lead []analysis.Finding) {
 		}
 		// A list: Slack takes one table in a message, and that is the endpoints'.
 		title := strings.TrimSuffix(sentence(strings.TrimSpace(f.Endpoint+" "+f.Title)), ".")
-		p.add(rich(line(strong(clean(title, 200)+":"), words(" "+clean(f.Why, 350))), list(places(f, maxLeadPlaces)...), nextOf(f)))
+		p.add(rich(line(strong(clean(title, 200)+":"), words(" "+clean(f.Why, 350)), ruleOf(f.Rule)), list(places(f, maxLeadPlaces)...), nextOf(f)))
 	}
 }
 
@@ -134,10 +138,12 @@ func reasons(p *page, r *analysis.Report, lead []analysis.Finding) {
 			break
 		}
 		p.add(rich(
-			line(strong(clean(e.Name, 120)), words(" "+clean(e.Verdict.Title, 150))),
+			line(strong(clean(e.Name, 120)), words(" "+clean(e.Verdict.Title, 150)), ruleOf(e.Verdict.Rule)),
 			line(words(clean(e.Verdict.Why, 350))),
+			changeLine(e),
 			nextLine(e),
 			gainLine(e.Gain),
+			snippet(p, e),
 		))
 	}
 	if len(lead) > 0 && r.Samples == 0 {
@@ -150,12 +156,36 @@ func reasons(p *page, r *analysis.Report, lead []analysis.Finding) {
 			break
 		}
 		p.add(rich(
-			line(strong(clean(strings.TrimSpace(f.Endpoint+" "+f.Title), 200))),
+			line(strong(clean(strings.TrimSpace(f.Endpoint+" "+f.Title), 200)), ruleOf(f.Rule)),
 			line(words(clean(f.Why, 350))),
 			list(places(f, 3)...),
 			line(strong("Next:"), words(" "+clean(f.Next, 350))),
 		))
 	}
+}
+
+// ruleOf names the rule that found something, for who looks it up.
+func ruleOf(r analysis.Rule) span { return words(" (rule " + clean(string(r), 40) + ")") }
+
+// changeLine is the line of the code to change; nil when no profile told it.
+func changeLine(e analysis.Endpoint) slack.RichTextElement {
+	_, _, dir := e.Work()
+	for _, c := range e.Codecs {
+		if c.Direction == dir && c.CallerFile != "" {
+			return line(strong("Line to change:"), words(" "), mono(clean(fmt.Sprintf("%s:%d", c.CallerFile, c.CallerLine), 200)),
+				words(", where "+clean(c.Caller, 200)+" calls "+clean(c.Entry, 150)))
+		}
+	}
+	return nil
+}
+
+// snippet is the code to put there, while there is room for it and for what
+// all this rests on; nil for none.
+func snippet(p *page, e analysis.Endpoint) slack.RichTextElement {
+	if s := program(analysis.Snippet(e)); s != nil && p.room()-size(s) > maxAfterCode {
+		return s
+	}
+	return nil
 }
 
 // places are the heaviest places that a finding rests on.
@@ -256,11 +286,17 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f kB", float64(n)/1e3)
 }
 
+// choiceLine says why these pods, as far as the message in the channel does not:
+// it has each pod with why, if they are few.
 func choiceLine(u Update) slack.RichTextElement {
-	if u.Incident.Choice == "" {
+	why := "profbot " + clean(u.Incident.Choice, 900)
+	if len(byPod(u.Captures)) <= maxChosen {
+		why = choiceNotes(u.Incident)
+	}
+	if u.Incident.Choice == "" || why == "" {
 		return nil
 	}
-	return line(strong("Why these pods:"), words(" profbot "+clean(u.Incident.Choice, 900)))
+	return line(strong("Why these pods:"), words(" "+why))
 }
 
 // notes are what the reader must know to trust the numbers.
@@ -282,14 +318,29 @@ func notes(r *analysis.Report) []slack.RichTextElement {
 	return []slack.RichTextElement{line(strong("Notes:")), list(items...)}
 }
 
+// differenceLines say what grew against other profiles.
+func differenceLines(d *incident.Difference) []slack.RichTextElement {
+	if d == nil || len(d.Lines) == 0 {
+		return nil
+	}
+	var items []slack.RichTextElement
+	for _, l := range d.Lines[:min(len(d.Lines), maxGrown)] {
+		items = append(items, line(words(clean(l, 200))))
+	}
+	if more := len(d.Lines) - maxGrown; more > 0 {
+		items = append(items, line(words("and "+count(more, "more change")+" in the report")))
+	}
+	return []slack.RichTextElement{line(strong("Against " + clean(d.Against, 150) + ":")), list(items...)}
+}
+
 // renderLink is told when the picture cannot be in the thread.
-func renderLink(u Update, reason string) Message {
+func renderLink(u Update, name, reason string) Message {
 	why := sentence(reason)
 	p := &page{}
-	where := links(u)
+	where := links(u, false)
 	if where == nil {
 		where = line(words("It is kept with incident " + u.Incident.ID + "."))
 	}
-	p.add(rich(line(strong("The flame graph is not here."), words(" "+why)), where))
-	return Message{Text: clean("The flame graph is not here. "+why, 500), Blocks: p.blocks}
+	p.add(rich(line(strong(name+" is not here."), words(" "+why)), where))
+	return Message{Text: clean(name+" is not here. "+why, 500), Blocks: p.blocks}
 }

@@ -21,20 +21,25 @@ func monitorLine(inc incident.Incident) slack.RichTextElement {
 	if m.Query != "" {
 		spans = append(spans, mono(clean(m.Query, 400)))
 	}
-	var limits []string
-	if m.Critical != nil {
-		limits = append(limits, fmt.Sprintf("critical %.6g", *m.Critical))
-	}
-	if m.Warning != nil {
-		limits = append(limits, fmt.Sprintf("warning %.6g", *m.Warning))
-	}
-	if len(limits) > 0 {
-		spans = append(spans, words(" — "+strings.Join(limits, ", ")))
+	if l := limits(m); l != "" {
+		spans = append(spans, words(" — "+l))
 	}
 	if inc.Alert.Status != "" {
 		spans = append(spans, words("; now: "+clean(inc.Alert.Status, 200)))
 	}
 	return line(spans...)
+}
+
+// limits are the monitor's thresholds; "" when they are not known.
+func limits(m *incident.Monitor) string {
+	var out []string
+	if m != nil && m.Critical != nil {
+		out = append(out, fmt.Sprintf("critical %.6g", *m.Critical))
+	}
+	if m != nil && m.Warning != nil {
+		out = append(out, fmt.Sprintf("warning %.6g", *m.Warning))
+	}
+	return strings.Join(out, ", ")
 }
 
 // costLine says what the profiles cost the pods; nil when nobody was asked for

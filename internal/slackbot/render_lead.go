@@ -26,7 +26,10 @@ func renderLead(p *page, u Update, lead []analysis.Finding, fallback string) str
 		fallback += ". Next: " + first.Next
 	}
 	p.add(rich(alsoBeside(r, lead)))
-	if r.Samples == 0 {
+	switch {
+	case r.Samples > 0 || !asksCPU(u.Incident):
+		p.add(rich(line(strong("Pods profiled, and why:")), list(chosenPods(u.Captures)...)))
+	default:
 		p.add(rich(line(strong("No CPU profile could be taken,"), words(" so nothing is said about shares of CPU.")), list(podLines(hotOnly(u.Captures))...)))
 	}
 	return fallback

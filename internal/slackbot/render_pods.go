@@ -47,21 +47,113 @@ func choiceNotes(inc incident.Incident) string {
 	return sentence(notes)
 }
 
-// progress says how far the pulling is.
-func progress(captures []incident.Capture) string {
+// maxBar is how many boxes a full progress bar has.
+const maxBar = 12
+
+// progress is a line with a bar: how far the pulling is, and for how long it
+// will go on.
+func progress(captures []incident.Capture) slack.RichTextElement {
+	final, all := finals(captures)
+	if all == 0 {
+		return line(words("Reading the profiles."))
+	}
+	full := final * maxBar / all
+	spans := []span{words(strings.Repeat("▰", full) + strings.Repeat("▱", maxBar-full) + " " + taken(captures))}
+	switch left, until := remaining(captures); {
+	case final == all:
+		spans = append(spans, words(". Reading them."))
+	case left == 0:
+		spans = append(spans, words("."))
+	case until.IsZero():
+		spans = append(spans, words(", about "+spell(left)+" left."))
+	default:
+		spans = append(spans, words(", about "+spell(left)+" left, until "), seconds(until), words("."))
+	}
+	return line(spans...)
+}
+
+// finals counts the captures, and those that are over.
+func finals(captures []incident.Capture) (final, all int) {
 	captures = counted(captures)
-	final, window := 0, time.Duration(0)
 	for _, c := range captures {
 		if c.Status.Final() {
 			final++
 		}
-		window = max(window, c.Window)
 	}
-	s := fmt.Sprintf("%d of %s taken", final, count(len(captures), "profile"))
-	if window > 0 {
-		s += fmt.Sprintf("; a CPU profile takes %s", window.Round(time.Second))
+	return final, len(captures)
+}
+
+// taken is how far the pulling is: "6 of 12 profiles taken".
+func taken(captures []incident.Capture) string {
+	final, all := finals(captures)
+	return fmt.Sprintf("%d of %s taken", final, count(all, "profile"))
+}
+
+// remaining is how long the CPU profiles that are not over will take, and until
+// when, zero when nothing has begun. It is reckoned from the latest thing that
+// happened, which is what the message tells: so it changes when that does.
+func remaining(captures []incident.Capture) (left time.Duration, until time.Time) {
+	var now time.Time
+	for _, c := range captures {
+		for _, t := range []time.Time{c.Started, c.Finished} {
+			if t.After(now) {
+				now = t
+			}
+		}
 	}
-	return s + "."
+	for _, c := range captures {
+		switch {
+		case c.Status.Final() || c.Window == 0:
+		case now.IsZero():
+			left = max(left, c.Window)
+		default:
+			begin := c.Started
+			if begin.IsZero() {
+				begin = now
+			}
+			if end := begin.Add(c.Window); end.After(until) {
+				until = end
+			}
+		}
+	}
+	if !until.IsZero() {
+		left = max(until.Sub(now), time.Second)
+	}
+	return left, until
+}
+
+// maxChosen is how many pods the verdict's message names.
+const maxChosen = 4
+
+// chosenPods are the pods that a verdict rests on, each with why.
+func chosenPods(captures []incident.Capture) []slack.RichTextElement {
+	pods := byPod(captures)
+	var lines []slack.RichTextElement
+	for i, p := range pods {
+		if i == maxChosen {
+			lines = append(lines, line(words(fmt.Sprintf("and %s in the thread", count(len(pods)-i, "more pod")))))
+			break
+		}
+		spans := podSpans(p)
+		if s := podState(p.captures); s != everything {
+			spans = append(spans, words(": "+s))
+		}
+		lines = append(lines, line(spans...))
+	}
+	return lines
+}
+
+// everything is the state of a pod of which nothing is missing.
+const everything = "all profiles taken"
+
+// podSpans say which pod, and why it was chosen.
+func podSpans(p podCaptures) []span {
+	c := p.captures[0]
+	spans := []span{mono(clean(p.pod, 100)), words(" " + role(c.Role))}
+	if c.Why != "" {
+		spans = append(spans, words(", "+clean(c.Why, 150)))
+	}
+	return spans
 }
 
 // podLines are one line for each pod: which, why, and what came of it.
@@ -73,12 +165,7 @@ func podLines(captures []incident.Capture) []slack.RichTextElement {
 			lines = append(lines, line(words(fmt.Sprintf("and %s", count(len(pods)-i, "more pod")))))
 			break
 		}
-		c := p.captures[0]
-		spans := []span{mono(clean(p.pod, 100)), words(" " + role(c.Role))}
-		if c.Why != "" {
-			spans = append(spans, words(", "+clean(c.Why, 150)))
-		}
-		spans = append(spans, words(": "+podState(p.captures)))
+		spans := append(podSpans(p), words(": "+podState(p.captures)))
 		for _, f := range failures(p.captures) {
 			spans = append(spans, f...)
 		}
@@ -109,7 +196,7 @@ func podState(captures []incident.Capture) string {
 	}
 	switch {
 	case stored == len(captures):
-		return "all profiles taken"
+		return everything
 	case final == len(captures) && stored == 0:
 		return "no profile"
 	default:
@@ -188,6 +275,7 @@ func renderFailure(p *page, u Update, fallback string) string {
 	}
 	if len(todo) > 0 {
 		p.add(rich(line(strong("What to do:")), list(todo...)))
+		fallback += " Next: " + remedies(u.Captures)[0]
 	}
 	p.add(small(choiceNotes(u.Incident)))
 	return fallback
@@ -220,6 +308,9 @@ func sentence(s string) string {
 
 // remedies says what to do about the outcomes, each once.
 func remedies(captures []incident.Capture) []string {
+	if len(captures) == 0 {
+		return []string{"See with profbot doctor which pods are found, and whether they carry the service's name as the alert spells it."}
+	}
 	var out []string
 	for _, c := range captures {
 		if c.Status != incident.CaptureFailed {
@@ -254,6 +345,12 @@ func remedy(o incident.Outcome) string {
 		return "The pods were replaced while they were to be profiled; the next alert chooses among those that are there."
 	case incident.OutcomeRefused:
 		return "Check the networks that profbot may dial (capture.networks), and which profiles the pods' annotations switch off."
+	case incident.OutcomeTargetError:
+		return "The target's own words are beside its name: its log may say more."
+	case incident.OutcomeEmpty:
+		return "Nothing happened while the profile was taken: profile again while the load is there."
+	case incident.OutcomeCanceled:
+		return "The profiling was stopped before its end: profile again."
 	case incident.OutcomeResting:
 		return "Too many profiles of the service have failed lately, so it is left alone for a while: see to the reasons, and profbot asks again by itself."
 	}

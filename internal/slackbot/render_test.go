@@ -2,9 +2,13 @@ package slackbot_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,7 +26,32 @@ import (
 	"github.com/profbot/profbot/internal/slackbot/slacktest"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+var (
+	update = flag.Bool("update", false, "rewrite the golden files")
+	pages  = flag.String("pages", "", "folder to write a page of every golden message to, for people to look at")
+)
+
+// picture writes what is in the workspace as one page, if that is wanted.
+func picture(t *testing.T, s *slacktest.Server, name string) {
+	t.Helper()
+	if *pages == "" {
+		return
+	}
+	get := func(path string) string {
+		w := httptest.NewRecorder()
+		s.Page().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		return w.Body.String()
+	}
+	page := strings.NewReplacer(
+		`<link rel="stylesheet" href="page.css">`, "<style>"+get("/page.css")+"</style>", `<script src="page.js" defer></script>`, "",
+	).Replace(get("/"))
+	for _, f := range s.Files() {
+		page = strings.ReplaceAll(page, `src="files/`+f.ID+`"`, `src="data:image/png;base64,`+base64.StdEncoding.EncodeToString(f.Data)+`"`)
+	}
+	if err := os.WriteFile(filepath.Join(*pages, name+".html"), []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // golden compares with a file in testdata.
 func golden(t *testing.T, name string, got []byte) {
@@ -46,85 +75,132 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// recoveredState is a finished incident whose monitor has recovered.
-func recoveredState() slackbot.Update {
-	u := doneState()
-	u.Incident.Recovered = opened.Add(7 * time.Minute)
-	return u
-}
-
-// quietState is a finished incident without a finding.
-func quietState() slackbot.Update {
-	u := doneState()
-	r := aReport()
-	r.Endpoints = r.Endpoints[2:]
-	r.Endpoints[0].Verdict.Next = ""
-	r.Findings = nil
-	u.Report, u.ReportURL, u.FlameURL = r, "", ""
-	return u
-}
-
-// findingState is one in which no endpoint is flagged and something else is
-// wrong.
-func findingState() slackbot.Update {
-	u := quietState()
-	u.Report.Findings = append(aReport().Findings, analysis.Finding{
-		Rule: analysis.RuleGC, Severity: analysis.SeverityMedium, Title: "the process is busy with its own garbage",
-		Why: "31 % (30-32 %) of the process's CPU is allocation and the collector.", Next: "At (*API).Enter (enter.go:31), allocate less: 60 % of the bytes come from there.",
-	})
-	return u
-}
-
-func namedStates() map[string]slackbot.Update {
-	st := states()
-	analysed := failedState()
-	analysed.Captures = captures(4)
-	analysed.Incident.Failure = "the profiles could not be analysed: no CPU samples type"
-	noPods := slackbot.Update{Incident: anIncident(incident.StatusFailed)}
-	noPods.Incident.Failure = `no pods are known for service "live-api"`
-	return map[string]slackbot.Update{
-		"1-accepted": st[0], "2-capturing": st[2], "3-reporting": st[3], "4-done": st[4], "5-recovered": recoveredState(),
-		"6-quiet": quietState(), "6-finding": findingState(), "7-failed": failedState(), "8-not-analysed": analysed, "9-no-pods": noPods,
-		"4-fleet": fleetState(), "4-memory": memoryState(), "4-no-cpu": noCPUState(),
-	}
-}
-
 // What each state looks like to a person, and what is sent for it.
 func TestGolden(t *testing.T) {
 	for name, u := range namedStates() {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := slacktest.New(slacktest.Options{Now: func() time.Time { return opened }})
-				if err := newBot(t, s).Publish(t.Context(), newLedger(), u); err != nil {
+				if err := newBot(t, s, clickable).Publish(t.Context(), newLedger(), u); err != nil {
 					t.Fatal(err)
 				}
 				golden(t, name+".txt", []byte(s.Text(channel)))
-				// Nothing was refused and sent plainly instead.
-				want := 1
-				if u.Report != nil {
-					want = 2
-				}
-				if n := len(s.Calls("chat.postMessage")); n != want {
-					t.Errorf("%d posts, want %d", n, want)
-				}
+				golden(t, name+".blocks", sent(t, s))
+				picture(t, s, name)
 			})
-			var out bytes.Buffer
-			enc := json.NewEncoder(&out) // a line for each block
-			enc.SetEscapeHTML(false)
-			messages := []slackbot.Message{slackbot.RenderRoot(u)}
-			if u.Report != nil {
-				messages = append(messages, slackbot.RenderDetails(u))
+		})
+	}
+	t.Run("4-done-links", func(t *testing.T) { // where nobody answers clicks
+		synctest.Test(t, func(t *testing.T) {
+			s := slacktest.New(slacktest.Options{Now: func() time.Time { return opened }})
+			if err := newBot(t, s).Publish(t.Context(), newLedger(), doneState()); err != nil {
+				t.Fatal(err)
 			}
-			for _, m := range messages {
-				fmt.Fprintf(&out, "# %s\n", m.Text)
-				for _, b := range m.Blocks {
-					if err := enc.Encode(b); err != nil {
+			golden(t, "4-done-links.txt", []byte(s.Text(channel)))
+			golden(t, "4-done-links.blocks", sent(t, s))
+		})
+	})
+	t.Run("4-lost-picture", func(t *testing.T) { // that Slack takes and never shows
+		synctest.Test(t, func(t *testing.T) {
+			s := slacktest.New(slacktest.Options{Now: func() time.Time { return opened }})
+			s.LoseShares(true)
+			if err := newBot(t, s, clickable).Publish(t.Context(), newLedger(), doneState()); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "4-lost-picture.blocks", sent(t, s))
+		})
+	})
+}
+
+// clickable makes a bot whose buttons are answered.
+func clickable(o *slackbot.Options) { o.Interactive = true }
+
+// sent is every message of the channel that has blocks, as it was sent: its
+// text, and a line for each block. All of them must be as they were meant.
+func sent(t *testing.T, s *slacktest.Server) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	for _, m := range s.Messages(channel) {
+		for _, r := range s.Thread(channel, m.TS) {
+			if r.Blocks == nil {
+				continue
+			}
+			fits(t, r)
+			fmt.Fprintf(&out, "# %s\n", r.Text)
+			var blocks []json.RawMessage
+			if err := json.Unmarshal(r.Blocks, &blocks); err != nil {
+				t.Fatal(err)
+			}
+			for _, b := range blocks {
+				fmt.Fprintf(&out, "%s\n", b)
+			}
+		}
+	}
+	return out.Bytes()
+}
+
+// fits checks a message against what Slack takes, and that it was not refused
+// and sent again in the plainest form, which alone has a section.
+func fits(t *testing.T, m slacktest.Message) {
+	t.Helper()
+	message, err := json.Marshal(map[string]any{"text": m.Text, "blocks": m.Blocks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range slacktest.CheckMessage(message) {
+		t.Errorf("%q: %s", m.Text, p)
+	}
+	if n := utf8.RuneCount(m.Blocks); n > 10_000 {
+		t.Errorf("%q: blocks of %d characters", m.Text, n)
+	}
+	if bytes.Contains(m.Blocks, []byte(`"type":"section"`)) {
+		t.Errorf("%q was sent in its plainest form:\n%s", m.Text, m.Blocks)
+	}
+}
+
+// Every state fits, also where every text from outside is as long as it likes,
+// and says in a notification what it is about.
+func TestEveryMessageFits(t *testing.T) {
+	states := namedStates()
+	maps.Copy(states, proofStates())
+	for name, u := range states {
+		for kind, text := range map[string]string{
+			"": "", "hostile": strings.Repeat("<&>高\"\\ ", 450),
+		} {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					u := u
+					if kind != "" {
+						u = evilUpdate(u, text)
+						u.Incident.ID = "inc-7f3a" // the one text that is ours
+					}
+					s, of := slacktest.New(slacktest.Options{}), newLedger()
+					b := newBot(t, s, clickable)
+					var err error
+					if u.Incident.Alert.Verifies != "" {
+						err = b.PublishProof(t.Context(), newLedger(), of, u)
+					} else {
+						err = b.Publish(t.Context(), newLedger(), u)
+					}
+					if err != nil {
 						t.Fatal(err)
 					}
-				}
-			}
-			golden(t, name+".blocks", out.Bytes())
-		})
+					for _, m := range s.Messages(channel) {
+						for _, r := range s.Thread(channel, m.TS) {
+							if r.Blocks != nil {
+								fits(t, r)
+							}
+						}
+						if utf8.RuneCountInString(m.Text) < 10 {
+							t.Errorf("a notification would say %q", m.Text)
+						}
+						if u.Incident.Status.Final() && !strings.Contains(string(m.Blocks), `"type":"actions"`) {
+							t.Error("no room was left for the buttons")
+						}
+					}
+				})
+			})
+		}
 	}
 }
 
@@ -155,7 +231,7 @@ func TestTextsFromOutsideStayTexts(t *testing.T) {
 		})
 	}
 	// And they are shown, not dropped.
-	s := string(mustJSON(t, slackbot.RenderRoot(evilUpdate(doneState(), "<!channel> look"))))
+	s := string(mustJSON(t, slackbot.RenderRoot(evilUpdate(doneState(), "<!channel> look"), false)))
 	if !strings.Contains(s, `\u003c!channel\u003e look`) {
 		t.Errorf("the title's text is not shown: %s", s)
 	}
@@ -273,8 +349,8 @@ func harmless(t *testing.T, m slacktest.Message, evil string) {
 				walk(x)
 			}
 		case string:
-			if v == "\n" {
-				return // between paragraphs, ours
+			if v == "\n" || strings.HasPrefix(v, "// V is what ") {
+				v = strings.ReplaceAll(v, "\n", "") // between paragraphs and lines of code, ours
 			}
 			if !utf8.ValidString(v) || strings.ContainsAny(v, "\n\u202e\u2066\x00\x07") {
 				t.Errorf("%q is not clean", v)

@@ -63,6 +63,9 @@ type Options struct {
 	// 3 s, which keeps one incident within half of what Slack allows for
 	// chat.update (tier 3, 50 a minute for the whole workspace).
 	EditEvery time.Duration
+	// Interactive says that clicks reach profbot. Without it messages have links
+	// and no buttons: Slack marks a button that nobody answers with a warning.
+	Interactive bool
 	// HTTPClient makes the requests; nil means a client of its own. Redirects
 	// are never followed: the requests carry the token.
 	HTTPClient *http.Client
@@ -81,6 +84,9 @@ type Update struct {
 	// Proof is what the verification of a fix found, in the thread of the
 	// incident that it is about; nil for other incidents, and until analysed.
 	Proof *analysis.Comparison
+	// Diff is how the profiles differ from those of a control pod or of an
+	// earlier incident; nil when there is nothing to compare with.
+	Diff *incident.Difference
 }
 
 // Ledger remembers the effects of one incident. Load returns the zero Effect
@@ -102,6 +108,7 @@ type Bot struct {
 	api      *slack.Client
 	apiURL   *url.URL
 	http     *http.Client
+	clicks   bool // can be taken
 	log      *slog.Logger
 	now      func() time.Time
 	edits    pace
@@ -163,7 +170,7 @@ func New(opt Options) (*Bot, error) {
 		token: opt.Token, channel: opt.Channel, channels: maps.Clone(opt.Channels),
 		routes: slices.Clone(opt.Routes), owners: maps.Clone(opt.Owners), asked: opt.Asked,
 		api:    slack.New(opt.Token, slack.OptionAPIURL(opt.APIURL), slack.OptionHTTPClient(client)),
-		apiURL: api, http: client, log: opt.Logger, now: opt.Now,
+		apiURL: api, http: client, clicks: opt.Interactive, log: opt.Logger, now: opt.Now,
 		edits: pace{every: opt.EditEvery, last: map[string]time.Time{}}, gate: gate{doors: map[string]*door{}},
 	}, nil
 }

@@ -48,6 +48,17 @@ func (p *page) add(b slack.Block) {
 	p.blocks, p.chars = append(p.blocks, b), p.chars+n
 }
 
+// hold keeps room for a block that comes last; release gives it back.
+func (p *page) hold(b slack.Block) (held int) {
+	if b != nil {
+		held = size(b)
+	}
+	p.chars += held
+	return held
+}
+
+func (p *page) release(held int) { p.chars -= held }
+
 // room is how many characters are left.
 func (p *page) room() int { return maxChars - p.chars }
 
@@ -64,7 +75,12 @@ func size(v any) int {
 // characters, nothing that turns the direction of writing around, and at most
 // max characters.
 func clean(s string, max int) string {
-	s = strings.Map(func(r rune) rune {
+	return cut(strings.Join(strings.Fields(visible(s)), " "), max)
+}
+
+// visible is a text without what cannot be seen, all spaces being plain ones.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
 			return ' '
@@ -73,7 +89,6 @@ func clean(s string, max int) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, ""))
-	return cut(strings.Join(strings.Fields(s), " "), max)
 }
 
 // cut shortens s to at most max characters, with an ellipsis.
@@ -108,13 +123,13 @@ func mono(s string) span   { return styled(s, &style{Code: true}) }
 // ends are kept: they part the pieces.
 func styled(s string, st *style) span {
 	t := clean(s, maxSpan)
-	if t == "" {
+	if t == "" && s != " " {
 		return nil
 	}
 	if strings.HasPrefix(s, " ") {
 		t = " " + t
 	}
-	if strings.HasSuffix(s, " ") {
+	if strings.HasSuffix(s, " ") && t != " " {
 		t += " "
 	}
 	return slack.NewRichTextSectionTextElement(t, st)
@@ -133,6 +148,12 @@ func link(address, text string) span {
 func clock(t time.Time) span {
 	fallback := t.UTC().Format("15:04 UTC")
 	return slack.NewRichTextSectionDateElement(t.Unix(), "{time}", nil, &fallback)
+}
+
+// seconds is clock to the second, for what will be over soon.
+func seconds(t time.Time) span {
+	fallback := t.UTC().Format("15:04:05 UTC")
+	return slack.NewRichTextSectionDateElement(t.Unix(), "{time_secs}", nil, &fallback)
 }
 
 // line is one paragraph; nil when there is nothing in it.
@@ -155,13 +176,36 @@ func kept(spans []span) []span {
 	return out
 }
 
+// bullets is a list. slack-go's own writes an offset, which Slack's types do
+// not have.
+type bullets struct {
+	Type     slack.RichTextElementType     `json:"type"`
+	Elements []slack.RichTextElement       `json:"elements"`
+	Style    slack.RichTextListElementType `json:"style"`
+}
+
+func (b *bullets) RichTextElementType() slack.RichTextElementType { return b.Type }
+
 // list is a bulleted list; nil when it is empty.
 func list(items ...slack.RichTextElement) slack.RichTextElement {
 	items = present(items)
 	if len(items) == 0 {
 		return nil
 	}
-	return slack.NewRichTextList(slack.RTEListBullet, 0, items...)
+	return &bullets{slack.RTEList, items, slack.RTEListBullet}
+}
+
+// program is a block of code, which keeps its lines; nil for none.
+func program(src string) slack.RichTextElement {
+	var lines []string
+	for l := range strings.Lines(strings.ReplaceAll(src, "\t", "    ")) {
+		lines = append(lines, cut(strings.TrimRight(visible(l), " "), 300))
+	}
+	s := strings.TrimSpace(strings.Join(lines, "\n"))
+	if s == "" {
+		return nil
+	}
+	return &slack.RichTextPreformatted{Type: slack.RTEPreformatted, Elements: []span{slack.NewRichTextSectionTextElement(cut(s, maxSpan), nil)}}
 }
 
 func present(items []slack.RichTextElement) []slack.RichTextElement {
