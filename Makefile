@@ -14,7 +14,7 @@ FUZZTIME ?= 20s
 TRUTH ?= internal/analysis/testdata/corpus/truth.json
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test check-deploy lint fmt build demo storm slack-types pictures eval gallery real fuzz bench bench-analyze bench-sfcache bench-pprofserve golden vuln setup clean
+.PHONY: help test check-deploy lint fmt build demo bolt storm slack-types pictures eval gallery real fuzz bench bench-analyze bench-sfcache bench-pprofserve golden vuln setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ eval: ## Hold the analysis to profiles with known truth; TRUTH=file, ARGS="-v" f
 
 gallery: ## Draw the pictures of docs/gallery
 	go run ./internal/flame/gallery
+
+bolt: ## Hold the decisions on Slack's requests to Slack's own Bolt, with node; ARGS=--write after a new version of it
+	cd scripts/bolt && npm ci --no-audit --no-fund --silent && node judge.mjs $(ARGS)
 
 fuzz: ## Fuzz every target for FUZZTIME each
 	@for m in $(MODULES); do (cd $$m && go list ./...); done | while read -r pkg; do \

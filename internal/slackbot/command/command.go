@@ -52,10 +52,13 @@ type Command struct {
 
 // The limits of what may be asked for.
 const (
-	MinWindow, MaxWindow = time.Second, 5 * time.Minute
-	MaxPods              = 20
-	MinMute, MaxMute     = time.Minute, 30 * 24 * time.Hour
-	MinSince, MaxSince   = time.Minute, 30 * 24 * time.Hour
+	MinWindow = time.Second
+	MaxWindow = 5 * time.Minute
+	MaxPods   = 20
+	MinMute   = time.Minute
+	MaxMute   = 30 * 24 * time.Hour
+	MinSince  = time.Minute
+	MaxSince  = 30 * 24 * time.Hour
 )
 
 // Error says to the person what is wrong with a line and what to type instead.

@@ -16,20 +16,22 @@ type Kind string
 
 // The kinds of a [Request].
 const (
-	Command Kind = "command" // a slash command
-	Mention Kind = "mention" // a message that begins with the bot's name, or a direct message to it
-	Click   Kind = "click"   // a button or a menu, of a message or a view
-	Submit  Kind = "submit"  // a modal
-	Suggest Kind = "suggest" // a menu that asks for its options while somebody types
-	Home    Kind = "home"    // somebody opened the app's home
+	Command  Kind = "command"  // a slash command
+	Mention  Kind = "mention"  // a message that names the bot, or a direct message to it
+	Click    Kind = "click"    // a button or a menu, of a message or a view
+	Submit   Kind = "submit"   // a modal
+	Suggest  Kind = "suggest"  // a menu that asks for its options while somebody types
+	Shortcut Kind = "shortcut" // one of the app's shortcuts, with its callback id as Action
+	Home     Kind = "home"     // somebody opened the app's home
 )
 
 // Request is one thing that a person did, whichever way it came in. Texts are
 // as received.
 type Request struct {
 	Kind Kind
-	// ID is the same for every delivery of the same deed: the trigger, or the
-	// event's id.
+	// ID is the same for every delivery of the same deed: the trigger, the
+	// event's id, or the place of a message, which Slack tells twice when it
+	// names the bot in a direct message. A Suggest has none: it may be asked again.
 	ID string
 	// Retry is how often Slack had sent it before.
 	Retry int
@@ -43,19 +45,20 @@ type Request struct {
 	Channel    string // "" in a home or a modal
 	Thread     string // ts of the thread; "" for the channel itself
 	Message    string // ts of the message that was clicked on, or that mentions the bot
-	Direct     bool   // in a direct message to the bot
+	Direct     bool   // in a direct message: to the bot, but a Command may be between two people
 
-	// Text is what stands behind the command or the mention.
+	// Text is what stands behind the command or the bot's name, with Slack's markup.
 	Text string
 	// Trigger opens a view, once and within three seconds.
 	Trigger string
 	// Response is the address for up to five answers within thirty minutes.
 	Response string
 
-	// Action and Value are the clicked element's id and value; of a menu the
-	// chosen option's, and of [Suggest] what was typed.
-	Action, Value string
-	View          *View // of the modal or home that was clicked or submitted
+	// Block, Action and Value are the clicked element's ids and value; of a menu
+	// the chosen option's, and of [Suggest] what was typed.
+	Block, Action, Value string
+
+	View *View // of the modal or home that was clicked or submitted
 }
 
 // View is a modal or a home, as it came back.
@@ -90,7 +93,8 @@ type Handler interface {
 }
 
 // Seen remembers what was handled, for all replicas together: Once reports
-// whether nobody has asked about the key within the last ten minutes.
+// whether nobody has asked about the key within the last ten minutes. That is
+// how long a signature can be valid, and longer than Slack repeats an event.
 type Seen interface {
 	Once(ctx context.Context, key string) (bool, error)
 }

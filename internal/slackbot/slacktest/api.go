@@ -41,6 +41,7 @@ var methods = map[string]method{
 	"usergroups.users.list":        {[]string{"usergroups:read"}, (*Server).usergroupsUsersList},
 	"views.open":                   {nil, (*Server).viewsOpen},
 	"views.publish":                {nil, (*Server).viewsPublish},
+	"apps.connections.open":        {nil, (*Server).connectionsOpen},
 }
 
 // eventScopes are needed by no method, but by what Slack sends.
@@ -66,6 +67,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/api/{method}", s.serveAPI)
 	mux.HandleFunc("POST /upload/{secret}", s.serveUpload)
 	mux.HandleFunc("POST /response/{secret}", s.serveResponse)
+	mux.HandleFunc("GET /socket/{ticket}", s.serveSocket)
 	mux.Handle("/", s.Page())
 	return mux
 }
@@ -83,14 +85,20 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if token == "" {
+	want := s.opt.Token
+	if name == "apps.connections.open" {
+		want = s.opt.AppToken
+	} else if token == "" {
 		token = form.Get("token")
 	}
 	switch {
 	case token == "":
 		writeJSON(w, http.StatusOK, answer{"ok": false, "error": "not_authed"})
 		return
-	case subtle.ConstantTimeCompare([]byte(token), []byte(s.opt.Token)) != 1:
+	case strings.HasPrefix(token, "xoxb-") && strings.HasPrefix(want, "xapp-"), strings.HasPrefix(token, "xapp-") && strings.HasPrefix(want, "xoxb-"):
+		writeJSON(w, http.StatusOK, answer{"ok": false, "error": "not_allowed_token_type"})
+		return
+	case subtle.ConstantTimeCompare([]byte(token), []byte(want)) != 1:
 		writeJSON(w, http.StatusOK, answer{"ok": false, "error": "invalid_auth"})
 		return
 	}
@@ -171,6 +179,9 @@ func params(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 		return nil, err
 	}
 	var raw map[string]json.RawMessage
+	if len(data) == 0 {
+		return url.Values{}, nil
+	}
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return nil, err
 	}

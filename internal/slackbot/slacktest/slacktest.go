@@ -25,11 +25,13 @@ import (
 
 // Options configure a [Server].
 type Options struct {
-	Token   string   // what callers must send; "" means "xoxb-test"
-	Scopes  []string // what the token may do; nil means every scope that [Server] knows
-	Team    string   // name of the workspace; "" means "Test"
-	BotUser string   // user id of the bot; "" means "U0PROFBOT0"
-	BotName string   // "" means "profbot"
+	Token string // what callers must send; "" means "xoxb-test"
+	// AppToken is what callers must send for a socket; "" means "xapp-test".
+	AppToken string
+	Scopes   []string // what the token may do; nil means every scope that [Server] knows
+	Team     string   // name of the workspace; "" means "Test"
+	BotUser  string   // user id of the bot; "" means "U0PROFBOT0"
+	BotName  string   // "" means "profbot"
 	// Channels are there from the start; nil means one public channel
 	// "C0PROFBOT0", "ops-alerts", with the bot in it.
 	Channels []Channel
@@ -101,10 +103,13 @@ type Server struct {
 	files    []*file
 	failures map[string][]Failure
 	calls    map[string][]time.Time
-	lose     bool          // completed files are never shown
-	people   people        // users.go
-	views    views         // views.go
-	private  private       // ephemeral.go
+	lose     bool      // completed files are never shown
+	people   people    // users.go
+	views    views     // views.go
+	private  private   // ephemeral.go
+	sockets  []*socket // those that are open, oldest first
+	tickets  map[string]bool
+	lastID   int           // of a ticket or an envelope
 	version  int           // grows with every change
 	changed  chan struct{} // closed and replaced with every change
 }
@@ -114,6 +119,9 @@ type Server struct {
 func New(opt Options) *Server {
 	if opt.Token == "" {
 		opt.Token = "xoxb-test"
+	}
+	if opt.AppToken == "" {
+		opt.AppToken = "xapp-test"
 	}
 	if opt.Scopes == nil {
 		opt.Scopes = allScopes()
@@ -134,7 +142,7 @@ func New(opt Options) *Server {
 		opt.Now = time.Now
 	}
 	return &Server{
-		opt: opt, url: "http://slack.test", failures: map[string][]Failure{}, calls: map[string][]time.Time{}, changed: make(chan struct{}),
+		opt: opt, url: "http://slack.test", failures: map[string][]Failure{}, calls: map[string][]time.Time{}, tickets: map[string]bool{}, changed: make(chan struct{}),
 	}
 }
 
@@ -157,6 +165,7 @@ func NewServer(opt Options) (*Server, error) {
 
 // Close stops listening and cuts what is under way.
 func (s *Server) Close() error {
+	s.Cut() // sockets are no longer the server's
 	if s.http == nil {
 		return nil
 	}
