@@ -44,7 +44,7 @@ func TestAnswers(t *testing.T) {
 				if a.Type != "ephemeral" {
 					t.Errorf("response type %q", a.Type)
 				}
-				golden(t, "desk/"+name+".blocks", []byte("# "+a.Text+"\n"+lines(t, a.Blocks)))
+				golden(t, "desk-"+name+".blocks", []byte("# "+a.Text+"\n"+lines(t, a.Blocks)))
 				d := o.back.lastDeed(t)
 				if d.User != ann || d.Channel != channel || d.What == "" || d.At.IsZero() || (d.Refused != "") != strings.HasPrefix(a.Text, "⚠️") {
 					t.Errorf("audit log %+v for %q", d, a.Text)
@@ -217,7 +217,8 @@ func TestClicks(t *testing.T) {
 		if a := o.click(slackbot.ActionMute, "inc-7f3a"); !strings.Contains(a.Text, "Muted live-api (prod) until") || len(o.back.mutes) != 1 || !o.back.mutes[0].Until.Equal(time.Now().Add(2*time.Hour)) {
 			t.Errorf("mute: %q, %+v", a.Text, o.back.mutes)
 		}
-		golden(t, "desk/click-why.blocks", []byte(lines(t, o.click(slackbot.ActionWhy, "inc-7f3a").Blocks)))
+		why := o.click(slackbot.ActionWhy, "inc-7f3a")
+		golden(t, "desk-click-why.blocks", []byte("# "+why.Text+"\n"+lines(t, why.Blocks)))
 		if a := o.click(slackbot.ActionVerify, "inc-7f3a"); !strings.Contains(a.Text, "Verifying the fix") || o.back.lastDeed(t).Incident == "" {
 			t.Errorf("verify: %q", a.Text)
 		}

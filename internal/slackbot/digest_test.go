@@ -39,7 +39,7 @@ func TestDigest(t *testing.T) {
 		if len(m) != 1 || !strings.Contains(string(m[0].Metadata), `"week":"2026-03-16"`) {
 			t.Fatalf("messages %+v", m)
 		}
-		golden(t, "desk/digest.blocks", []byte("# "+m[0].Text+"\n"+lines(t, m[0].Blocks)))
+		golden(t, "desk-digest.blocks", []byte("# "+m[0].Text+"\n"+lines(t, m[0].Blocks)))
 		o.typed("digest on") // again: that is no second one
 		o.run(t, 6*24*time.Hour)
 		if n := len(o.s.Messages(channel)); n != 1 {

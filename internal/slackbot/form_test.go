@@ -34,7 +34,7 @@ func TestForm(t *testing.T) {
 		if reply := o.do(r); reply.Body != nil || len(o.s.Modals()) != 1 {
 			t.Fatalf("%v, %d modals", reply.Body, len(o.s.Modals()))
 		}
-		golden(t, "desk/form.json", indented(t, o.s.Modals()[0].JSON))
+		golden(t, "desk-form.view.json", indented(t, o.s.Modals()[0].JSON))
 		// A trigger works once and for three seconds; the answer is what else to do.
 		if a := o.read(o.do(r).Body); !strings.Contains(a.Text, "took too long to open: try again, or type it: /profbot cpu") {
 			t.Errorf("a used trigger: %q", a.Text)
@@ -119,7 +119,7 @@ func TestSubmit(t *testing.T) {
 			},
 		},
 		{
-			"from the home", values("room-api staging", "30", "1", "", "goroutine"), "", nil,
+			"without a channel", values("room-api staging", "30", "1", "", "goroutine"), "", nil,
 			&incident.Alert{
 				Key:   incident.Key{Service: "room-api", Env: "staging"},
 				Order: &incident.Order{Kinds: []incident.Kind{incident.KindGoroutine}, Window: 30 * time.Second, Pods: 1},
@@ -167,7 +167,7 @@ func TestSubmit(t *testing.T) {
 				if a.Action != "update" || len(got) != 1 {
 					t.Fatalf("%+v, %d orders", a, len(got))
 				}
-				golden(t, "desk/form-"+strings.ReplaceAll(tc.name, " ", "-")+".json", indented(t, a.View))
+				golden(t, "desk-form-"+strings.ReplaceAll(tc.name, " ", "-")+".view.json", indented(t, a.View))
 				tc.want.Source, tc.want.ID, tc.want.Transition, tc.want.RequestedBy, tc.want.At, tc.want.Title = "slack", "slack/req-1", incident.TransitionTriggered, ann, got[0].At, got[0].Title
 				if d := cmp.Diff(*tc.want, got[0]); d != "" {
 					t.Errorf("(-want +got):\n%s", d)

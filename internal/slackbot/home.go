@@ -37,8 +37,10 @@ type viewers struct {
 
 type viewer struct {
 	talk *talk
-	at   time.Time
-	seen [32]byte // what the home says, as last sent
+	at   time.Time // when the home was opened; protected by the viewers' mu
+
+	mu   sync.Mutex // protects seen, and lets one publish at a time: the newest is the last
+	seen [32]byte   // what the home says, as last sent
 }
 
 // home shows the app's home to the person, as it is now.
@@ -56,7 +58,7 @@ func (t *talk) home(ctx context.Context) {
 	}
 	v.at = t.now()
 	t.viewers.mu.Unlock()
-	v.talk.publishHome(ctx, v)
+	v.publish(ctx)
 }
 
 // refreshHomes shows what has changed to those who have opened the home of late.
@@ -72,22 +74,22 @@ func (d *Desk) refreshHomes(ctx context.Context) {
 	}
 	d.viewers.mu.Unlock()
 	for _, v := range open {
-		v.talk.publishHome(ctx, v)
+		v.publish(ctx)
 	}
 }
 
-// publishHome sends the home unless it says what it said.
-func (t *talk) publishHome(ctx context.Context, v *viewer) {
+// publish sends the home unless it says what it said.
+func (v *viewer) publish(ctx context.Context) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	t := v.talk
 	view := t.homeOf(ctx)
 	data, err := json.Marshal(view)
 	if err != nil {
 		panic(fmt.Sprintf("slackbot: a view that is no JSON: %v", err)) // plain data always is
 	}
 	sum := sha256.Sum256(data)
-	t.viewers.mu.Lock()
-	same := v.seen == sum
-	t.viewers.mu.Unlock()
-	if same {
+	if v.seen == sum {
 		return
 	}
 	err = t.call(ctx, "views.publish", t.r.User, callTimeout, func(ctx context.Context) error {
@@ -98,9 +100,7 @@ func (t *talk) publishHome(ctx context.Context, v *viewer) {
 		t.log.WarnContext(ctx, "the app's home was not shown", "user", t.r.User, "error", err)
 		return
 	}
-	t.viewers.mu.Lock()
 	v.seen = sum
-	t.viewers.mu.Unlock()
 }
 
 // homeOf is the home as it is now. What cannot be looked up is said in its place.

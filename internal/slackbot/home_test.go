@@ -19,7 +19,7 @@ import (
 func TestHome(t *testing.T) {
 	open(t, slackbot.DeskOptions{}, func(t *testing.T, o *office) {
 		o.do(o.request(receive.Home))
-		golden(t, "desk/home.json", indented(t, o.s.HomeOf(ann).JSON))
+		golden(t, "desk-home.view.json", indented(t, o.s.HomeOf(ann).JSON))
 
 		// What cannot be looked up is said, and the rest is there.
 		o.back.down = errors.New("the database is locked: try again")
