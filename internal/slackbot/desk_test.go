@@ -253,6 +253,7 @@ func TestSlow(t *testing.T) {
 		if took := time.Since(began); took > 300*time.Millisecond || !strings.Contains(a.Text, "One moment") {
 			t.Errorf("acknowledged after %s with %q", took, a.Text)
 		}
+		golden(t, "desk-late.blocks", []byte("# "+a.Text+"\n"+lines(t, a.Blocks)))
 		close(o.back.hold)
 		synctest.Wait()
 		seen := o.s.Ephemerals()

@@ -54,6 +54,7 @@ func TestForm(t *testing.T) {
 		if last := string(modals[len(modals)-1].JSON); !strings.Contains(last, `"external_select"`) || !strings.Contains(last, `"min_query_length":0`) || strings.Contains(last, "svc-001") {
 			t.Errorf("the form for many: %s", last)
 		}
+		golden(t, "desk-form-many.view.json", indented(t, modals[len(modals)-1].JSON))
 		suggest := func(typed string) []string {
 			r := o.request(receive.Suggest)
 			r.Action, r.Value = slackbot.ActionService, typed

@@ -21,6 +21,11 @@ func TestHome(t *testing.T) {
 		o.do(o.request(receive.Home))
 		golden(t, "desk-home.view.json", indented(t, o.s.HomeOf(ann).JSON))
 
+		r := o.request(receive.Home)
+		r.User = guest
+		o.do(r)
+		golden(t, "desk-home-guest.view.json", indented(t, o.s.HomeOf(guest).JSON))
+
 		// What cannot be looked up is said, and the rest is there.
 		o.back.down = errors.New("the database is locked: try again")
 		o.do(o.request(receive.Home))
@@ -30,11 +35,13 @@ func TestHome(t *testing.T) {
 		o.back.down = nil
 
 		// The status, in a view since there is no channel.
-		r := o.request(receive.Click)
+		r = o.request(receive.Click)
 		r.Action, r.Channel, r.Response = slackbot.ActionStatus, "", ""
 		o.do(r)
 		if m := o.s.Modals(); len(m) != 1 || !strings.Contains(string(m[0].JSON), "profbot is well") {
 			t.Errorf("modals %s", m)
+		} else {
+			golden(t, "desk-status-form.view.json", indented(t, m[0].JSON))
 		}
 		r = o.request(receive.Click)
 		r.Action, r.Channel, r.Response = slackbot.ActionProfile, "", ""

@@ -106,6 +106,9 @@ func TestRights(t *testing.T) {
 				o.s.SetGroup(group, bob)
 				a := o.typed(tc.text, func(r *receive.Request) { r.User, r.Channel = tc.user, tc.channel })
 				d := o.back.lastDeed(t)
+				if tc.says != "" {
+					golden(t, "desk-denied-"+strings.NewReplacer(" ", "-", "'", "", ",", "").Replace(tc.name)+".blocks", []byte("# "+a.Text+"\n"+lines(t, a.Blocks)))
+				}
 				if tc.says == "" && d.Refused != "" || !strings.Contains(d.Refused, tc.says) || !strings.Contains(a.Text, tc.says) {
 					t.Errorf("%q; audit log %+v", a.Text, d)
 				}
@@ -160,6 +163,8 @@ func TestAskingLimits(t *testing.T) {
 		if a := by(ann, "cpu gift-api"); !strings.Contains(a, "You have asked for 3 captures within the hour, and the limit is 3. The next is possible at 10:26 UTC, in 30 min") {
 			t.Errorf("one too many of a person: %q", a)
 		}
+		limit := o.typed("cpu gift-api")
+		golden(t, "desk-limit.blocks", []byte("# "+limit.Text+"\n"+lines(t, limit.Blocks)))
 		if a := by(ann, "verify inc-7f3a"); !strings.Contains(a, "the limit is 3") {
 			t.Errorf("a verification: %q", a)
 		}
