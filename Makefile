@@ -14,7 +14,7 @@ FUZZTIME ?= 20s
 TRUTH ?= internal/analysis/testdata/corpus/truth.json
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test check-deploy lint fmt build demo storm slack-types bolt pictures eval gallery real fuzz bench bench-analyze bench-sfcache bench-pprofserve golden vuln setup clean
+.PHONY: help test check-deploy lint fmt build demo bolt storm slack-types pictures eval gallery real fuzz bench bench-analyze bench-sfcache bench-pprofserve golden vuln setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'

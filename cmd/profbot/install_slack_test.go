@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/profbot/profbot/deploy"
@@ -43,5 +44,42 @@ func TestSlackAppLink(t *testing.T) {
 	}
 	if _, err := slackAppLink("{"); err == nil {
 		t.Error("no error for what is no JSON")
+	}
+}
+
+// TestSlackOverHTTP: both forms of the manifest say the same of the address,
+// and differ from those of Socket Mode in nothing else.
+func TestSlackOverHTTP(t *testing.T) {
+	const address = "https://profbot.example.com/base/slack"
+	text, manifest, err := overHTTP(deploy.SlackManifest, deploy.SlackManifestJSON, "https://profbot.example.com/base/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fromYAML, fromJSON any
+	if err := yaml.Unmarshal([]byte(text), &fromYAML); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(manifest), &fromJSON); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(fromYAML, fromJSON); d != "" {
+		t.Errorf("(-yaml +json):\n%s", d)
+	}
+	if n := strings.Count(manifest, address); n != 4 || strings.Contains(manifest, `"socket_mode_enabled":true`) {
+		t.Errorf("the address stands there %d times: %s", n, manifest)
+	}
+	var added []string
+	for l := range strings.SplitSeq(text, "\n") {
+		if !strings.Contains(deploy.SlackManifest, l+"\n") {
+			added = append(added, l)
+		}
+	}
+	if len(added) != 5 {
+		t.Errorf("changed lines: %q", added)
+	}
+	for _, bad := range []string{"http://profbot.example.com", "profbot.example.com", "https://", "https://a:b@c", "https://c?d=e", "::"} {
+		if _, _, err := overHTTP(deploy.SlackManifest, deploy.SlackManifestJSON, bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
 	}
 }

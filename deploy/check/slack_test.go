@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +20,17 @@ type slackApp struct {
 		Background  string `json:"background_color"`
 	} `json:"display_information"`
 	Features struct {
+		Home struct {
+			Home     bool `json:"home_tab_enabled"`
+			Messages bool `json:"messages_tab_enabled"`
+			ReadOnly bool `json:"messages_tab_read_only_enabled"`
+		} `json:"app_home"`
+		Commands []struct {
+			Command     string `json:"command"`
+			Description string `json:"description"`
+			Hint        string `json:"usage_hint"`
+			Escape      bool   `json:"should_escape"`
+		} `json:"slash_commands"`
 		Bot struct {
 			Name   string `json:"display_name"`
 			Online bool   `json:"always_online"`
@@ -29,7 +41,17 @@ type slackApp struct {
 			Bot []string `json:"bot"`
 		} `json:"scopes"`
 	} `json:"oauth_config"`
-	Settings map[string]bool `json:"settings"`
+	Settings struct {
+		Events struct {
+			Bot []string `json:"bot_events"`
+		} `json:"event_subscriptions"`
+		Interactivity struct {
+			Enabled bool `json:"is_enabled"`
+		} `json:"interactivity"`
+		Org      bool `json:"org_deploy_enabled"`
+		Socket   bool `json:"socket_mode_enabled"`
+		Rotation bool `json:"token_rotation_enabled"`
+	} `json:"settings"`
 }
 
 // TestSlackManifest: both forms say the same, within Slack's limits.
@@ -56,5 +78,19 @@ func TestSlackManifest(t *testing.T) {
 	}
 	if len(y.Display.Name) > 35 || len(y.Display.Description) > 140 || !regexp.MustCompile(`^[a-z0-9._-]{1,80}$`).MatchString(y.Features.Bot.Name) || len(y.OAuth.Scopes.Bot) == 0 {
 		t.Errorf("beyond Slack's limits: %+v", y)
+	}
+	for _, c := range y.Features.Commands {
+		if !strings.HasPrefix(c.Command, "/") || len(c.Command) > 32 || c.Description == "" || len(c.Description) > 2000 || len(c.Hint) > 1000 {
+			t.Errorf("beyond Slack's limits: %+v", c)
+		}
+	}
+	// What is subscribed to needs its scope, and nobody else's.
+	for event, scope := range map[string]string{"app_mention": "app_mentions:read", "message.im": "im:history", "app_home_opened": "chat:write"} {
+		if !slices.Contains(y.Settings.Events.Bot, event) || !slices.Contains(y.OAuth.Scopes.Bot, scope) {
+			t.Errorf("%s with %s is not in the manifest", event, scope)
+		}
+	}
+	if len(y.Settings.Events.Bot) != 3 || len(y.Features.Commands) != 1 || !slices.Contains(y.OAuth.Scopes.Bot, "commands") {
+		t.Errorf("events %q, commands %+v", y.Settings.Events.Bot, y.Features.Commands)
 	}
 }

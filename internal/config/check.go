@@ -175,6 +175,7 @@ func (l *loader) slack() {
 		}
 	}
 	l.httpURL("slack.api_url", s.APIURL, true)
+	l.asking()
 }
 
 func (l *loader) webhook() {

@@ -6,6 +6,7 @@ package config
 import (
 	"slices"
 	"time"
+	_ "time/tzdata" // images have no zones, and digests want one
 )
 
 // Config is the whole configuration. Keys are written as in the yaml tags;
@@ -47,6 +48,75 @@ type Slack struct {
 	Channel  string            `yaml:"channel" doc:"Id of the channel for incidents (C...). Required."`
 	Channels map[string]string `yaml:"channels" doc:"Channel ids of services that have a channel of their own."`
 	APIURL   string            `yaml:"api_url" doc:"Replaces https://slack.com/api/, for tests and proxies."`
+	// What people ask for in Slack comes by Socket Mode, or by HTTP.
+	Mode           string      `yaml:"mode" doc:"How commands and clicks come in: socket (needs app_token, and no address that Slack can reach), http (needs signing_secrets; on listen.public), off, or auto: the one that is configured, socket first."`
+	AppToken       Secret      `yaml:"app_token" doc:"App-level token (xapp-) with the scope connections:write."`
+	SigningSecrets []Secret    `yaml:"signing_secrets" doc:"Signing secrets of the app; two during rotation."`
+	Teams          []string    `yaml:"teams" doc:"Ids of the workspaces whose full members are answered (T...). Empty: the one that the app is installed in."`
+	Routes         []Route     `yaml:"routes" doc:"Channels for services, teams and tags; the first that fits counts, after those under channels."`
+	Rights         []Right     `yaml:"rights" doc:"Who may ask for what. Empty: every full member may ask for everything. What a right leaves out does not narrow it."`
+	Limits         AskLimits   `yaml:"limits"`
+	Digest         SlackDigest `yaml:"digest"`
+}
+
+// Route sends incidents to a channel. One of service, team and tag is set.
+type Route struct {
+	Service string `yaml:"service" doc:"Name of the service."`
+	Team    string `yaml:"team" doc:"Team that owns it: services[].team, or the alert's team tag."`
+	Tag     string `yaml:"tag" doc:"Tag of the alert, such as tier:1."`
+	Channel string `yaml:"channel" doc:"Id of the channel (C...)."`
+}
+
+// Right lets people ask for something.
+type Right struct {
+	Users    []string `yaml:"users" doc:"Ids of people (U...)."`
+	Groups   []string `yaml:"groups" doc:"Ids of user groups (S...)."`
+	Channels []string `yaml:"channels" doc:"Ids of the channels that it can be asked for in."`
+	Services []string `yaml:"services" doc:"Names of services, or patterns such as live-*."`
+	May      []string `yaml:"may" doc:"capture, verify, mute, digest. Looking needs no right."`
+}
+
+// AskLimits are how many captures people may ask for in an hour.
+type AskLimits struct {
+	User    int `yaml:"user" doc:"Captures that one person may ask for within an hour; -1 for any number."`
+	Service int `yaml:"service" doc:"Captures of one service that may be asked for within an hour; -1 for any number."`
+}
+
+// SlackDigest is when channels that want a weekly digest get it: on Mondays.
+type SlackDigest struct {
+	At   string `yaml:"at" doc:"Time of day of the weekly digest, on Mondays."`
+	Zone string `yaml:"zone" doc:"Time zone of that time, such as Europe/Berlin."`
+}
+
+// The ways in of [Slack.Way].
+const (
+	WaySocket = "socket"
+	WayHTTP   = "http"
+	WayOff    = "off"
+)
+
+// Way is how commands and clicks come in: [WaySocket], [WayHTTP] or [WayOff].
+func (s Slack) Way() string {
+	switch {
+	case s.Mode != "auto":
+		return s.Mode
+	case s.AppToken != "":
+		return WaySocket
+	case len(s.SigningSecrets) > 0:
+		return WayHTTP
+	}
+	return WayOff
+}
+
+// Clock is the digest's time after midnight, and the zone of it. Both are zero
+// when what is written is none, which [Load] refuses.
+func (d SlackDigest) Clock() (time.Duration, *time.Location) {
+	at, err := time.Parse("15:04", d.At)
+	zone, zerr := time.LoadLocation(d.Zone)
+	if err != nil || zerr != nil {
+		return 0, nil
+	}
+	return time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute, zone
 }
 
 // Webhook is who may send alerts.
@@ -95,6 +165,7 @@ type Service struct {
 	Name          string            `yaml:"name" doc:"Value of the alerts' service tag."`
 	Env           string            `yaml:"env" doc:"Value of the alerts' env tag; empty for any."`
 	Namespace     string            `yaml:"namespace" doc:"Kubernetes namespace of the pods, shown in messages. Discovered pods get the service's credentials and TLS settings in this namespace alone, and those that name the service elsewhere are none of its pods: list a service once for each of its namespaces. Empty: any, without credentials."`
+	Team          string            `yaml:"team" doc:"Who owns it, shown in lists and for slack.routes."`
 	Authorization Secret            `yaml:"authorization" doc:"Authorization header for the pods' pprof endpoints. It goes over http where the pods' addresses say so and tls is not set."`
 	User          string            `yaml:"user" doc:"User of HTTP Basic, in place of authorization."`
 	Password      Secret            `yaml:"password" doc:"Password of HTTP Basic."`
@@ -159,10 +230,14 @@ var privateNetworks = []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", 
 // defaults are the values of keys that nobody sets.
 func defaults() *Config {
 	return &Config{
-		Listen:     Listen{Public: ":8080", Internal: "127.0.0.1:6061"},
-		Data:       "profbot-data",
-		Retention:  30 * 24 * time.Hour,
-		Log:        Log{Level: "info", Format: "text"},
+		Listen:    Listen{Public: ":8080", Internal: "127.0.0.1:6061"},
+		Data:      "profbot-data",
+		Retention: 30 * 24 * time.Hour,
+		Log:       Log{Level: "info", Format: "text"},
+		Slack: Slack{
+			Mode: "auto", SigningSecrets: []Secret{}, Teams: []string{}, Routes: []Route{}, Rights: []Right{},
+			Limits: AskLimits{User: 20, Service: 12}, Digest: SlackDigest{At: "09:00", Zone: "UTC"},
+		},
 		Datadog:    Datadog{Site: "datadoghq.com", Metric: "container.cpu.usage", Memory: "container.memory.usage", Events: true},
 		Kubernetes: Kubernetes{Namespaces: []string{}, OptIn: true, Port: 6060, Reach: "pod-ip", ServiceTag: "app.kubernetes.io/name"},
 		Capture: Capture{

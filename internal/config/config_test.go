@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -85,6 +86,9 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 	values := map[string]string{
 		"listen.public": "1.2.3.4:1", "listen.internal": "1.2.3.4:2", "listen.url": "https://profbot.example.com", "data": "/d", "link_key": strings.Repeat("k", 32),
 		"retention": "48h", "log.level": "debug", "log.format": "json", "slack.token": "xoxb-other", "slack.channel": "C9999999999", "slack.channels": "live-api=C8888888888",
+		"slack.mode": "socket", "slack.app_token": "xapp-1-other", "slack.signing_secrets": "8f742231b10e8888abcd99yyyzzz85a5,9f742231b10e8888abcd99yyyzzz85a5", "slack.teams": "T0123456,E0123456",
+		"slack.routes": "[{team: live, channel: C7777777777}]", "slack.rights": "[{groups: [S0123456], services: [live-*], may: [capture]}]", "slack.limits.user": "5", "slack.limits.service": "-1",
+		"slack.digest.at": "08:30", "slack.digest.zone": "Europe/Berlin",
 		"slack.api_url": "http://127.0.0.1:1/api/", "webhook.tokens": "aaaaaaaaaaaaaaaa,bbbbbbbbbbbbbbbb", "webhook.basic": "[{user: dd, password: cccccccccccccccc}]",
 		"datadog.site": "datadoghq.eu", "datadog.api_key": "k1", "datadog.app_key": "k2", "datadog.metric": "kubernetes.cpu.usage.total", "datadog.requests": "trace.grpc.server.hits", "datadog.api_url": "http://127.0.0.1:2",
 		"datadog.memory": "kubernetes.memory.usage", "datadog.endpoints": "trace.grpc.server.hits", "datadog.events": "false",
@@ -115,7 +119,8 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 	got := fmt.Sprintf("%+v", *c)
 	for _, want := range []string{
 		"Public:1.2.3.4:1", "Internal:1.2.3.4:2", "URL:https://profbot.example.com", "Data:/d", "Retention:48h0m0s", "Level:debug", "Format:json",
-		"Channel:C9999999999", "Channels:map[live-api:C8888888888]", "Site:datadoghq.eu", "Metric:kubernetes.cpu.usage.total Requests:trace.grpc.server.hits", "Name:s Env:e",
+		"Channel:C9999999999", "Channels:map[live-api:C8888888888]", "Mode:socket", "Teams:[T0123456 E0123456] Routes:[{Service: Team:live Tag: Channel:C7777777777}]",
+		"Rights:[{Users:[] Groups:[S0123456] Channels:[] Services:[live-*] May:[capture]}] Limits:{User:5 Service:-1} Digest:{At:08:30 Zone:Europe/Berlin}", "Site:datadoghq.eu", "Metric:kubernetes.cpu.usage.total Requests:trace.grpc.server.hits", "Name:s Env:e",
 		"Memory:kubernetes.memory.usage Endpoints:trace.grpc.server.hits Events:false", "Enabled:true Kubeconfig:/k Context:prod Namespaces:[live chat] Selector:team=live OptIn:false Port:7070 Reach:proxy ServiceTag:app",
 		"CPU:10s Pods:3 Control:false CoolDown:5m0s Simultaneous:2 PerService:3 PerNode:5 Jitter:2s Failures:7 Networks:[10.9.0.0/16] MaxBytes:1048576 MaxRawBytes:2097152", "MinShare:0.1 MinSamples:50 Dominated:0.3 Compress:0.4 GC:0.5 RegexpCompile:0.02 Hot:0.2 LockWait:2 PileUp:300 HeapGrowth:0.6",
 	} {
@@ -123,7 +128,7 @@ func TestEveryKeyByEnvironment(t *testing.T) {
 			t.Errorf("no %q in %s", want, got)
 		}
 	}
-	if len(c.Webhook.Tokens) != 2 || c.Webhook.Basic[0].Password.Reveal() != "cccccccccccccccc" || c.Slack.Token.Reveal() != "xoxb-other" {
+	if len(c.Slack.SigningSecrets) != 2 || c.Slack.AppToken.Reveal() != "xapp-1-other" || len(c.Webhook.Tokens) != 2 || c.Webhook.Basic[0].Password.Reveal() != "cccccccccccccccc" || c.Slack.Token.Reveal() != "xoxb-other" {
 		t.Errorf("secrets were not read: %d tokens", len(c.Webhook.Tokens))
 	}
 }
@@ -243,5 +248,33 @@ func TestLoadDatadog(t *testing.T) {
 	}
 	if _, err := config.LoadDatadog(filepath.Join(dir, "none.yaml"), nil); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestWay: auto takes what is configured.
+func TestWay(t *testing.T) {
+	for want, env := range map[string][]string{
+		"off":    {""},
+		"socket": {"PROFBOT_SLACK_APP_TOKEN=xapp-1-a"},
+		"http":   {"PROFBOT_SLACK_SIGNING_SECRETS=8f742231b10e8888abcd99yyyzzz85a5"},
+	} {
+		c, err := config.Load("", append(slices.Clone(good), env...))
+		if err != nil || c.Slack.Way() != want {
+			t.Errorf("%v: %q, %v; want %q", env, c.Slack.Way(), err, want)
+		}
+	}
+	both := append(slices.Clone(good), "PROFBOT_SLACK_APP_TOKEN=xapp-1-a", "PROFBOT_SLACK_SIGNING_SECRETS=8f742231b10e8888abcd99yyyzzz85a5")
+	for mode, want := range map[string]string{"auto": "socket", "http": "http", "off": "off"} {
+		c, err := config.Load("", append(slices.Clone(both), "PROFBOT_SLACK_MODE="+mode))
+		if err != nil || c.Slack.Way() != want {
+			t.Errorf("%s: %q, %v; want %q", mode, c.Slack.Way(), err, want)
+		}
+	}
+	c, err := config.Load("", good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, zone := c.Slack.Digest.Clock(); at != 9*time.Hour || zone.String() != "UTC" {
+		t.Errorf("the digest is due at %s, %s", at, zone)
 	}
 }

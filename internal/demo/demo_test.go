@@ -129,7 +129,7 @@ func TestPage(t *testing.T) {
 	for range 2 {
 		u := slackbot.Update{
 			Incident: incident.Incident{ID: rand.Text(), Status: incident.StatusDone, Alert: incident.Alert{Key: incident.Key{Service: "live-api"}}},
-			Report:   &analysis.Report{Service: "live-api"}, Picture: onePixel(t),
+			Report:   &analysis.Report{Service: "live-api"}, Picture: onePixel(t), Diff: &incident.Difference{Against: "a cool pod", Picture: onePixel(t)},
 			ReportURL: "http://127.0.0.1:1/r/AB-_c/", FlameURL: "http://127.0.0.1:1/r/AB-_c/flame.html",
 		}
 		if err := bot.Publish(t.Context(), memory{}, u); err != nil {
@@ -137,7 +137,7 @@ func TestPage(t *testing.T) {
 		}
 	}
 	page := string((&demo{slack: s}).page(t.Context()))
-	for _, want := range []string{"<style>", `src="` + FilePicture + `"`, `href="` + FilePicture + `"`, `src="` + FilePictureAfter + `"`, `href="` + FileReport + `"`, `href="` + FileReportAfter + `"`, `href="` + FileFlame + `"`, `href="` + FileFlameAfter + `"`} {
+	for _, want := range []string{"<style>", `src="` + FilePicture + `"`, `href="` + FilePicture + `"`, `src="` + FileDifference + `"`, `src="` + FileDifferenceAfter + `"`, `src="` + FilePictureAfter + `"`, `href="` + FileReport + `"`, `href="` + FileReportAfter + `"`, `href="` + FileFlame + `"`, `href="` + FileFlameAfter + `"`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in the page", want)
 		}

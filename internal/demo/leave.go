@@ -18,6 +18,7 @@ import (
 	"github.com/profbot/profbot/internal/demo/fleet"
 	"github.com/profbot/profbot/internal/incident"
 	"github.com/profbot/profbot/internal/pipeline"
+	"github.com/profbot/profbot/internal/slackbot/slacktest"
 )
 
 // Names of what the demo leaves in its folder.
@@ -28,6 +29,9 @@ const (
 	FileJSON    = "report.json"
 	FileThread  = "thread.txt"
 	FilePage    = "thread.html"
+	// FileDifference is what grew against another profile, where there was one
+	// to compare with.
+	FileDifference = "difference.png"
 
 	// With the fix.
 	FilePictureAfter = "flame-after.png"
@@ -35,6 +39,8 @@ const (
 	FileReportAfter  = "report-after.txt"
 	FileJSONAfter    = "report-after.json"
 	FileProof        = "proof.json"
+
+	FileDifferenceAfter = "difference-after.png"
 )
 
 // clear removes what an earlier demo left in the folder, so that none of it is
@@ -45,7 +51,7 @@ func (d *demo) clear() error {
 		return err
 	}
 	names = append(names, FilePicture, FileFlame, FileReport, FileJSON, FileThread, FilePage,
-		FilePictureAfter, FileFlameAfter, FileReportAfter, FileJSONAfter, FileProof)
+		FilePictureAfter, FileFlameAfter, FileReportAfter, FileJSONAfter, FileProof, FileDifference, FileDifferenceAfter)
 	for _, name := range names {
 		if err := os.Remove(filepath.Join(d.Out, filepath.FromSlash(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -98,6 +104,11 @@ func (d *demo) leave(ctx context.Context) error {
 	proof, err := json.MarshalIndent(d.res.Proof, "", "  ")
 	keep(FileProof, append(proof, '\n'), err)
 	keep(FileThread, []byte(d.slack.Text(channel)), nil)
+	for _, f := range d.pictures() {
+		if f.Name == FileDifference || f.Name == FileDifferenceAfter {
+			keep(f.Name, f.Data, nil)
+		}
+	}
 	keep(FilePage, d.page(ctx), nil)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("write to %s: %w", d.Out, err)
@@ -135,11 +146,27 @@ func (d *demo) page(ctx context.Context) []byte {
 		return []byte(`href="` + names[min(seen[flame], len(names))-1] + `"`)
 	})
 	names := map[string]string{} // by what the page calls the file
+	for _, f := range d.pictures() {
+		names[`"files/`+f.ID+`"`] = f.Name
+	}
 	return pageFile.ReplaceAllFunc(page, func(ref []byte) []byte {
 		attribute, file, _ := strings.Cut(string(ref), "=")
-		if _, ok := names[file]; !ok {
-			names[file] = []string{FilePicture, FilePictureAfter}[min(len(names), 1)]
-		}
 		return []byte(attribute + `="` + names[file] + `"`)
 	})
+}
+
+// pictures are those in the thread, by the names that they have beside the page:
+// the first of a kind is from before the fix, the next from after it.
+func (d *demo) pictures() []slacktest.File {
+	files, seen := d.slack.Files(), map[string]int{}
+	for i := range files {
+		f := &files[i]
+		names := []string{FilePicture, FilePictureAfter}
+		if f.Name == FileDifference {
+			names = []string{FileDifference, FileDifferenceAfter}
+		}
+		seen[names[0]]++
+		f.Name = names[min(seen[names[0]], 2)-1]
+	}
+	return files
 }

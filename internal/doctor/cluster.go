@@ -160,7 +160,7 @@ func (w *walk) mendCluster(err error) string {
 	switch {
 	case strings.Contains(text, "does not run in a pod"):
 		return "set kubernetes.kubeconfig to a file such as ~/.kube/config, or kubernetes.enabled to false"
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), strings.Contains(text, "no such file"):
 		return fmt.Sprintf("write the file: kubectl config view --raw --minify > %s, or correct kubernetes.kubeconfig", cmp.Or(k.Kubeconfig, "FILE"))
 	case strings.Contains(text, "context") && strings.Contains(text, "does not exist"):
 		return fmt.Sprintf("put one of these into kubernetes.context: kubectl --kubeconfig %s config get-contexts -o name", k.Kubeconfig)

@@ -40,7 +40,7 @@ func (p *Pipeline) Verify(ctx context.Context, id, by string) (incident.Receipt,
 	a := inc.Alert
 	return p.Accept(ctx, incident.Alert{
 		Source: "verify", ID: name, Key: a.Key, Cycle: name, Transition: incident.TransitionTriggered,
-		Title: a.Title, URL: a.URL, At: now, Namespace: a.Namespace, RequestedBy: by, Verifies: id,
+		Title: a.Title, URL: a.URL, At: now, Namespace: a.Namespace, RequestedBy: by, Verifies: id, Place: a.Place,
 	})
 }
 

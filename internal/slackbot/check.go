@@ -60,6 +60,15 @@ type need struct {
 	reason, scope string
 }
 
+// needsAsked are the scopes without which people cannot ask. What rights of
+// user groups need is said when somebody asks.
+var needsAsked = []need{
+	{"take /profbot", "commands"},
+	{"take commands that begin with its name", "app_mentions:read"},
+	{"take commands in direct messages", "im:history"},
+	{"answer full members of the workspace only", "users:read"},
+}
+
 // Inspect is [Bot.Check] with what is good as well, in the order in which a
 // person would look. It posts nothing.
 func (b *Bot) Inspect(ctx context.Context) Inspection {
@@ -84,10 +93,11 @@ func (b *Bot) Inspect(ctx context.Context) Inspection {
 		{"share the flame graph", "files:write"},
 		{"see whether the flame graph was shared", "files:read"},
 	}
+	if b.asked {
+		needs = append(needs, needsAsked...)
+	}
 	var channels []Found
-	ids := append(slices.Collect(maps.Values(b.channels)), b.channel)
-	slices.Sort(ids)
-	for _, id := range slices.Compact(ids) {
+	for _, id := range b.everyChannel() {
 		f, history := b.inspectChannel(ctx, id, "@"+who.User)
 		channels = append(channels, f)
 		needs = append(needs, history...)
@@ -140,6 +150,11 @@ func (b *Bot) keyOf(id string) string {
 	for _, service := range slices.Sorted(maps.Keys(b.channels)) {
 		if b.channels[service] == id {
 			return "slack.channels." + service
+		}
+	}
+	for i, r := range b.routes {
+		if r.Channel == id {
+			return fmt.Sprintf("slack.routes[%d].channel", i)
 		}
 	}
 	return "slack.channels"

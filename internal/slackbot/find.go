@@ -23,13 +23,18 @@ const (
 // "" when there is none: among the channel's messages around a time, or among
 // the replies to parent.
 func (b *Bot) find(ctx context.Context, channel, parent string, around time.Time, match func(slack.Message) bool) (string, error) {
-	user, err := b.whoAmI(ctx)
+	return b.search(ctx, channel, parent, around.Add(-findBefore), around.Add(findAfter), match)
+}
+
+// search is find between two times.
+func (b *Bot) search(ctx context.Context, channel, parent string, from, to time.Time, match func(slack.Message) bool) (string, error) {
+	self, err := b.whoAmI(ctx)
 	if err != nil {
 		return "", err
 	}
 	params := slack.GetConversationHistoryParameters{
 		ChannelID: channel, Limit: findLimit, IncludeAllMetadata: true,
-		Oldest: stamp(around.Add(-findBefore)), Latest: stamp(around.Add(findAfter)),
+		Oldest: stamp(from), Latest: stamp(to),
 	}
 	for range findPages {
 		page, next, err := b.page(ctx, parent, params)
@@ -45,7 +50,7 @@ func (b *Bot) find(ctx context.Context, channel, parent string, around time.Time
 			return "", err
 		}
 		for _, m := range page {
-			if m.User == user && match(m) {
+			if m.User == self.user && match(m) {
 				return m.Timestamp, nil
 			}
 		}
@@ -54,7 +59,7 @@ func (b *Bot) find(ctx context.Context, channel, parent string, around time.Time
 		}
 		params.Cursor = next
 	}
-	return "", fmt.Errorf("look for a message in %q: more than %d messages around %s", channel, findPages*findLimit, around.Format(time.RFC3339))
+	return "", fmt.Errorf("look for a message in %q: more than %d messages since %s", channel, findPages*findLimit, from.Format(time.RFC3339))
 }
 
 // page is one page of a channel or, with a parent, of a thread.
@@ -81,24 +86,31 @@ func (b *Bot) page(ctx context.Context, parent string, p slack.GetConversationHi
 // stamp is a time as Slack writes the timestamps of messages.
 func stamp(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) + ".000000" }
 
-// whoAmI is the bot's own user id. Two callers at once may both ask: the
+// identity is who the bot is in Slack.
+type identity struct {
+	user, name string // its id, and what people write behind the @
+	team       string // id of its workspace
+	enterprise string // id of the organisation; "" for none
+}
+
+// whoAmI is the bot's own identity. Two callers at once may both ask: the
 // answer is the same.
-func (b *Bot) whoAmI(ctx context.Context) (string, error) {
+func (b *Bot) whoAmI(ctx context.Context) (identity, error) {
 	b.mu.Lock()
 	self := b.self
 	b.mu.Unlock()
-	if self != "" {
+	if self.user != "" {
 		return self, nil
 	}
 	err := b.call(ctx, "auth.test", "", callTimeout, func(ctx context.Context) error {
 		resp, err := b.api.AuthTestContext(ctx)
 		if err == nil {
-			self = resp.UserID
+			self = identity{user: resp.UserID, name: resp.User, team: resp.TeamID, enterprise: resp.EnterpriseID}
 		}
 		return err
 	})
 	if err != nil {
-		return "", err
+		return identity{}, err
 	}
 	b.mu.Lock()
 	b.self = self

@@ -82,6 +82,7 @@ func TestProofGolden(t *testing.T) {
 				_, after, _ := strings.Cut(s.Text(channel), "The flame graph in words:")
 				_, after, _ = strings.Cut(after, "\n")
 				golden(t, name+".txt", []byte(after))
+				picture(t, s, name)
 			})
 			var out bytes.Buffer
 			enc := json.NewEncoder(&out)

@@ -133,7 +133,7 @@ func (t *thread) progress(ctx context.Context, step, channel, parent string, ren
 	msg, digest := render(t.u, t.clicks), digestOf(render(stable(t.u), t.clicks))
 	if e.State != incident.EffectDone {
 		if channel == "" {
-			channel = t.channelFor(t.u.Incident.Alert.Key.Service)
+			channel = t.channelFor(t.u.Incident.Alert)
 		}
 		if e.Ref != "" {
 			channel = e.Ref // where it was begun, whatever the configuration says by now

@@ -115,7 +115,7 @@ func alertLine(inc incident.Incident) slack.RichTextElement {
 		return orderLine(inc)
 	}
 	title := cmp.Or(clean(a.Title, 250), "from "+cmp.Or(a.Source, "an unknown source"))
-	spans := []span{strong("Alert:"), words(" " + title)}
+	spans := []span{strong("Alert on " + service(inc) + ":"), words(" " + title)}
 	if value := cmp.Or(clean(a.Status, 250), limits(inc.Monitor)); value != "" {
 		spans = append(spans, words(" — "+value))
 	}
@@ -163,10 +163,11 @@ func renderRecovered(u Update) Message {
 	return Message{Text: clean(fallback, 1000), Blocks: p.blocks}
 }
 
-// spell writes a time as people say it: "40 s", "7 min", "3 h".
+// spell writes a time as people say it: "40 s", "7 min", "3 h". Only what is
+// short is exact.
 func spell(d time.Duration) string {
 	switch {
-	case d < time.Minute:
+	case d < 2*time.Minute && d%time.Minute != 0:
 		return fmt.Sprintf("%.0f s", d.Seconds())
 	case d < 2*time.Hour:
 		return fmt.Sprintf("%.0f min", d.Minutes())
@@ -202,7 +203,7 @@ func renderVerdict(p *page, u Update, fallback string, clicks bool) string {
 		fallback += ". Next: " + next
 	}
 	p.add(rich(alsoLine(r)))
-	p.add(rich(line(strong("Profiled:")), list(chosenPods(u.Captures)...)))
+	p.add(rich(line(strong("Pods profiled, and why:")), list(chosenPods(u.Captures)...)))
 	p.add(rich(links(u, clicks)))
 	p.add(small(standIns(u.Incident)))
 	return fallback

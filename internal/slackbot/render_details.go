@@ -24,7 +24,7 @@ const (
 	maxOther       = 8
 	maxGrown       = 5
 	maxAltFrame    = 400  // characters of the block around the picture in words
-	maxAfterCode   = 3600 // characters left for the pods and the notes
+	maxAfterCode   = 4000 // characters left for the pods and the notes
 )
 
 var detailHeadings = []string{"Endpoint", "CPU", "Decoding (95 % interval)", "Samples", "Encoding", "Codec", "Bytes from", "Verdict"}
@@ -50,6 +50,7 @@ func RenderDetails(u Update) Message {
 	if len(r.Endpoints) > 0 {
 		renderEndpoints(p, u)
 	}
+	p.add(rich(differenceLines(u.Diff)...))
 	reasons(p, r, lead)
 	if len(r.Endpoints) > 0 {
 		p.add(rich(
@@ -60,7 +61,6 @@ func RenderDetails(u Update) Message {
 	}
 	p.add(rich(line(strong("Pods:")), list(reportPods(u)...), choiceLine(u), monitorLine(u.Incident), costLine(u)))
 	p.add(rich(notes(r)...))
-	p.add(rich(differenceLines(u.Diff)...))
 	// Last, so that it gets what room is left.
 	if alt := clean(r.AltText(), min(1900, p.room()-maxAltFrame)); len(alt) > 1 {
 		p.add(rich(line(strong("The flame graph in words:"), words(" "+alt))))
@@ -286,11 +286,17 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f kB", float64(n)/1e3)
 }
 
+// choiceLine says why these pods, as far as the message in the channel does not:
+// it has each pod with why, if they are few.
 func choiceLine(u Update) slack.RichTextElement {
-	if u.Incident.Choice == "" {
+	why := "profbot " + clean(u.Incident.Choice, 900)
+	if len(byPod(u.Captures)) <= maxChosen {
+		why = choiceNotes(u.Incident)
+	}
+	if u.Incident.Choice == "" || why == "" {
 		return nil
 	}
-	return line(strong("Why these pods:"), words(" profbot "+clean(u.Incident.Choice, 900)))
+	return line(strong("Why these pods:"), words(" "+why))
 }
 
 // notes are what the reader must know to trust the numbers.

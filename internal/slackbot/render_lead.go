@@ -28,7 +28,7 @@ func renderLead(p *page, u Update, lead []analysis.Finding, fallback string) str
 	p.add(rich(alsoBeside(r, lead)))
 	switch {
 	case r.Samples > 0 || !asksCPU(u.Incident):
-		p.add(rich(line(strong("Profiled:")), list(chosenPods(u.Captures)...)))
+		p.add(rich(line(strong("Pods profiled, and why:")), list(chosenPods(u.Captures)...)))
 	default:
 		p.add(rich(line(strong("No CPU profile could be taken,"), words(" so nothing is said about shares of CPU.")), list(podLines(hotOnly(u.Captures))...)))
 	}

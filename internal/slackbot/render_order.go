@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/slack-go/slack"
 
@@ -17,18 +16,19 @@ func orderLine(inc incident.Incident) slack.RichTextElement {
 	return line(append(spans, asker(inc, ", by ")...)...)
 }
 
-// wanted is what an order asks for: "a CPU and a heap profile of 3 pods, 30s".
+// wanted is what an order asks for: "CPU and heap profile of live-api (prod),
+// 3 pods, 30 s".
 func wanted(inc incident.Incident) string {
 	o := inc.Alert.Order
-	s := profiles(o)
+	s := profiles(o) + " of " + service(inc)
 	switch {
 	case inc.Alert.Pod != "":
-		s += " of pod " + clean(inc.Alert.Pod, 100)
+		s += ", pod " + clean(inc.Alert.Pod, 100)
 	case o.Pods > 0:
-		s += " of " + count(o.Pods, "pod")
+		s += ", " + count(o.Pods, "pod")
 	}
 	if o.Window > 0 {
-		s += ", " + o.Window.Round(time.Second).String()
+		s += ", " + spell(o.Window)
 	}
 	if o.Against != "" {
 		s += ", to compare with incident " + clean(o.Against, 80)

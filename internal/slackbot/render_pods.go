@@ -65,9 +65,9 @@ func progress(captures []incident.Capture) slack.RichTextElement {
 	case left == 0:
 		spans = append(spans, words("."))
 	case until.IsZero():
-		spans = append(spans, words(fmt.Sprintf(", about %s left.", left.Round(time.Second))))
+		spans = append(spans, words(", about "+spell(left)+" left."))
 	default:
-		spans = append(spans, words(fmt.Sprintf(", about %s left, until ", left.Round(time.Second))), seconds(until), words("."))
+		spans = append(spans, words(", about "+spell(left)+" left, until "), seconds(until), words("."))
 	}
 	return line(spans...)
 }
@@ -308,6 +308,9 @@ func sentence(s string) string {
 
 // remedies says what to do about the outcomes, each once.
 func remedies(captures []incident.Capture) []string {
+	if len(captures) == 0 {
+		return []string{"See with profbot doctor which pods are found, and whether they carry the service's name as the alert spells it."}
+	}
 	var out []string
 	for _, c := range captures {
 		if c.Status != incident.CaptureFailed {
@@ -344,6 +347,12 @@ func remedy(o incident.Outcome) string {
 		return "The pods were replaced while they were to be profiled; the next alert chooses among those that are there."
 	case incident.OutcomeRefused:
 		return "Check the networks that profbot may dial (capture.networks), and which profiles the pods' annotations switch off."
+	case incident.OutcomeTargetError:
+		return "The target's own words are beside its name: its log may say more."
+	case incident.OutcomeEmpty:
+		return "Nothing happened while the profile was taken: profile again while the load is there."
+	case incident.OutcomeCanceled:
+		return "The profiling was stopped before its end: profile again."
 	case incident.OutcomeResting:
 		return "Too many profiles of the service have failed lately, so it is left alone for a while: see to the reasons, and profbot asks again by itself."
 	}

@@ -2,10 +2,13 @@ package slackbot_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +26,32 @@ import (
 	"github.com/profbot/profbot/internal/slackbot/slacktest"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+var (
+	update = flag.Bool("update", false, "rewrite the golden files")
+	pages  = flag.String("pages", "", "folder to write a page of every golden message to, for people to look at")
+)
+
+// picture writes what is in the workspace as one page, if that is wanted.
+func picture(t *testing.T, s *slacktest.Server, name string) {
+	t.Helper()
+	if *pages == "" {
+		return
+	}
+	get := func(path string) string {
+		w := httptest.NewRecorder()
+		s.Page().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		return w.Body.String()
+	}
+	page := strings.NewReplacer(
+		`<link rel="stylesheet" href="page.css">`, "<style>"+get("/page.css")+"</style>", `<script src="page.js" defer></script>`, "",
+	).Replace(get("/"))
+	for _, f := range s.Files() {
+		page = strings.ReplaceAll(page, `src="files/`+f.ID+`"`, `src="data:image/png;base64,`+base64.StdEncoding.EncodeToString(f.Data)+`"`)
+	}
+	if err := os.WriteFile(filepath.Join(*pages, name+".html"), []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // golden compares with a file in testdata.
 func golden(t *testing.T, name string, got []byte) {
@@ -58,6 +86,7 @@ func TestGolden(t *testing.T) {
 				}
 				golden(t, name+".txt", []byte(s.Text(channel)))
 				golden(t, name+".blocks", sent(t, s))
+				picture(t, s, name)
 			})
 		})
 	}
@@ -136,7 +165,7 @@ func TestEveryMessageFits(t *testing.T) {
 	maps.Copy(states, proofStates())
 	for name, u := range states {
 		for kind, text := range map[string]string{
-			"": "", "wide": strings.Repeat("高負荷 ", 800), "escaped": strings.Repeat("<&>\"\\", 640),
+			"": "", "hostile": strings.Repeat("<&>高\"\\ ", 450),
 		} {
 			t.Run(name+" "+kind, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {

@@ -9,6 +9,10 @@
 // about. [RenderRoot], [RenderDetails] and [RenderProof] are the texts, pure
 // functions of the update.
 //
+// A [Desk] answers people: it takes the requests of every way in (package
+// receive), understands them (package command), looks whether they may, and
+// asks a [Backend]. Answers are pure functions too.
+//
 // Texts that come from outside (titles of alerts, words of targets, names of
 // endpoints) are only ever put where Slack reads no markup: rich text
 // elements, plain text objects and table cells. So they can make no mention,
@@ -45,6 +49,14 @@ type Options struct {
 	// Channels gives services a channel of their own: service name -> channel
 	// id. Services that are not in it use Channel.
 	Channels map[string]string
+	// Routes send services to a channel by their team or a tag as well; the
+	// first that fits counts, and Channels come before them.
+	Routes []Route
+	// Owners are the teams of services: service name -> team.
+	Owners map[string]string
+	// Asked says that people can ask for things, by a [Desk]: what that needs of
+	// the app is then looked at as well.
+	Asked bool
 	// APIURL is the address of Slack's Web API; "" means https://slack.com/api/.
 	APIURL string
 	// EditEvery is the least time between two edits of one message; 0 means
@@ -90,6 +102,9 @@ type Bot struct {
 	token    string
 	channel  string
 	channels map[string]string
+	routes   []Route
+	owners   map[string]string
+	asked    bool
 	api      *slack.Client
 	apiURL   *url.URL
 	http     *http.Client
@@ -100,7 +115,7 @@ type Bot struct {
 	gate     gate
 
 	mu   sync.Mutex // protects self
-	self string     // the bot's own id; "" until it was asked for
+	self identity   // zero until it was asked for
 }
 
 // Limits on what Slack may take and send.
@@ -118,7 +133,7 @@ func New(opt Options) (*Bot, error) {
 	if opt.Channel == "" {
 		return nil, errors.New("new slack bot: the channel is required")
 	}
-	for _, c := range append(slices.Collect(maps.Values(opt.Channels)), opt.Channel) {
+	for _, c := range (&Bot{channel: opt.Channel, channels: opt.Channels, routes: opt.Routes}).everyChannel() {
 		if !channelID(c) {
 			return nil, fmt.Errorf("new slack bot: channel %q: use the channel's id, such as \"C0123456789\"; it is at the end of the channel's About tab", c)
 		}
@@ -153,6 +168,7 @@ func New(opt Options) (*Bot, error) {
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Bot{
 		token: opt.Token, channel: opt.Channel, channels: maps.Clone(opt.Channels),
+		routes: slices.Clone(opt.Routes), owners: maps.Clone(opt.Owners), asked: opt.Asked,
 		api:    slack.New(opt.Token, slack.OptionAPIURL(opt.APIURL), slack.OptionHTTPClient(client)),
 		apiURL: api, http: client, clicks: opt.Interactive, log: opt.Logger, now: opt.Now,
 		edits: pace{every: opt.EditEvery, last: map[string]time.Time{}}, gate: gate{doors: map[string]*door{}},
@@ -166,14 +182,6 @@ func channelID(s string) bool {
 		return false
 	}
 	return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
-}
-
-// channelFor is where incidents of a service are told.
-func (b *Bot) channelFor(service string) string {
-	if c := b.channels[service]; c != "" {
-		return c
-	}
-	return b.channel
 }
 
 // limited bounds the answers that are read.

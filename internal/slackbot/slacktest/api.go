@@ -36,12 +36,23 @@ var methods = map[string]method{
 	"files.getUploadURLExternal":   {[]string{"files:write"}, (*Server).filesGetUploadURL},
 	"files.completeUploadExternal": {[]string{"files:write"}, (*Server).filesComplete},
 	"files.info":                   {[]string{"files:read"}, (*Server).filesInfo},
+	"chat.postEphemeral":           {[]string{"chat:write"}, (*Server).chatPostEphemeral},
+	"users.info":                   {[]string{"users:read"}, (*Server).usersInfo},
+	"usergroups.users.list":        {[]string{"usergroups:read"}, (*Server).usergroupsUsersList},
+	"views.open":                   {nil, (*Server).viewsOpen},
+	"views.publish":                {nil, (*Server).viewsPublish},
 	"apps.connections.open":        {nil, (*Server).connectionsOpen},
 }
 
-// allScopes lists every scope that some method needs.
+// eventScopes are needed by no method, but by what Slack sends.
+var eventScopes = []string{"commands", "app_mentions:read", "im:history", "im:read"}
+
+// allScopes lists every scope that some method or event needs.
 func allScopes() []string {
 	set := map[string]bool{}
+	for _, s := range eventScopes {
+		set[s] = true
+	}
 	for _, m := range methods {
 		for _, s := range m.scopes {
 			set[s] = true
@@ -55,6 +66,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/{method}", s.serveAPI)
 	mux.HandleFunc("POST /upload/{secret}", s.serveUpload)
+	mux.HandleFunc("POST /response/{secret}", s.serveResponse)
 	mux.HandleFunc("GET /socket/{ticket}", s.serveSocket)
 	mux.Handle("/", s.Page())
 	return mux

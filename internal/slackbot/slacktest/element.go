@@ -75,9 +75,9 @@ func (c *checker) element(at string, e node, in place) {
 		c.upTo(at+"/accessibility_label", e.Says, 75)
 		c.oneOf(at+"/style", e.word(), "primary", "danger")
 	case "overflow":
-		c.options(at, e.Options, 1, 5, "plain_text")
+		c.options(at, e.Options, 5, "plain_text")
 	case "checkboxes", "radio_buttons":
-		c.options(at, e.Options, 1, 10, "plain_text", "mrkdwn")
+		c.options(at, e.Options, 10, "plain_text", "mrkdwn")
 		c.among(at, e, e.Options)
 	case "plain_text_input":
 		c.limit(at+"/min_length", "as min_length", e.MinLength, 0, 3000)
@@ -133,7 +133,7 @@ func (c *checker) menu(at string, e node, kind string) {
 	all := slices.Clone(e.Options)
 	switch {
 	case len(e.OptionGroups) == 0:
-		c.options(at, e.Options, 1, 100, "plain_text")
+		c.options(at, e.Options, 100, "plain_text")
 	case len(e.Options) > 0:
 		c.problem(at, "options or option_groups, and not both")
 	default:
@@ -141,15 +141,15 @@ func (c *checker) menu(at string, e node, kind string) {
 		for i, g := range e.OptionGroups {
 			at := fmt.Sprintf("%s/option_groups/%d", at, i)
 			c.need(at+"/label", g.Label, 75, "plain_text")
-			c.options(at, g.Options, 1, 100, "plain_text")
+			c.options(at, g.Options, 100, "plain_text")
 			all = append(all, g.Options...)
 		}
 	}
 	c.among(at, e, all)
 }
 
-func (c *checker) options(at string, options []option, least, most int, kinds ...string) {
-	c.limit(at+"/options", "items", len(options), least, most)
+func (c *checker) options(at string, options []option, most int, kinds ...string) {
+	c.limit(at+"/options", "items", len(options), 1, most)
 	for i, o := range options {
 		at := fmt.Sprintf("%s/options/%d", at, i)
 		c.need(at+"/text", o.Text, 75, kinds...)

@@ -104,6 +104,9 @@ type Server struct {
 	failures map[string][]Failure
 	calls    map[string][]time.Time
 	lose     bool      // completed files are never shown
+	people   people    // users.go
+	views    views     // views.go
+	private  private   // ephemeral.go
 	sockets  []*socket // those that are open, oldest first
 	tickets  map[string]bool
 	lastID   int           // of a ticket or an envelope
