@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // metric reads one series of a profbot; -1 when it is not there.
@@ -58,23 +59,26 @@ func TestMetricsMove(t *testing.T) {
 		return len(roots) == 1 && len(w.slack.Thread(channel, roots[0].TS)) == 3
 	})
 	w.alert(a, "recovered", "e2", hookToken)
-	w.untilSlack("the recovery is told", func() bool { return strings.Contains(strings.ToLower(w.slack.Text(channel)), "recovered") })
+	w.untilSlack("the recovery is told", func() bool { return strings.Contains(w.slack.Text(channel), "also sent to the channel") })
+	const posts = `profbot_outbound_requests_total{code="200",operation="chat.postMessage",peer="slack"}`
+	for end := time.Now().Add(time.Minute); w.metric(a, posts) < 3 && time.Now().Before(end); { // counted when its answer has arrived
+	}
 	for series, want := range map[string]float64{
-		`profbot_webhook_requests_total{code="401"}`:                                                 1,
-		`profbot_webhook_requests_total{code="202"}`:                                                 1,
-		`profbot_alerts_total{action="capture"}`:                                                     1,
-		`profbot_alerts_total{action="repeated"}`:                                                    1,
-		`profbot_alerts_total{action="resolve"}`:                                                     1,
-		"profbot_incidents_opened_total":                                                             1,
-		`profbot_incidents_finished_total{status="done"}`:                                            1,
-		"profbot_first_message_seconds_count":                                                        1,
-		"profbot_verdict_seconds_count":                                                              1,
-		`profbot_captures_total{kind="cpu",outcome="stored"}`:                                        2,
-		`profbot_captures_total{kind="goroutine",outcome="stored"}`:                                  2,
-		`profbot_cpu_profiling_seconds_total{service="live-api"}`:                                    2,
-		`profbot_outbound_requests_total{code="200",operation="chat.postMessage",peer="slack"}`:      2,
+		`profbot_webhook_requests_total{code="401"}`:                1,
+		`profbot_webhook_requests_total{code="202"}`:                1,
+		`profbot_alerts_total{action="capture"}`:                    1,
+		`profbot_alerts_total{action="repeated"}`:                   1,
+		`profbot_alerts_total{action="resolve"}`:                    1,
+		"profbot_incidents_opened_total":                            1,
+		`profbot_incidents_finished_total{status="done"}`:           1,
+		"profbot_first_message_seconds_count":                       1,
+		"profbot_verdict_seconds_count":                             1,
+		`profbot_captures_total{kind="cpu",outcome="stored"}`:       2,
+		`profbot_captures_total{kind="goroutine",outcome="stored"}`: 2,
+		`profbot_cpu_profiling_seconds_total{service="live-api"}`:   2,
+		posts: 3,
 		`profbot_outbound_requests_total{code="200",operation="upload",peer="slack"}`:                1,
-		`profbot_outbound_request_duration_seconds_count{operation="chat.postMessage",peer="slack"}`: 2,
+		`profbot_outbound_request_duration_seconds_count{operation="chat.postMessage",peer="slack"}`: 3,
 	} {
 		if got := w.metric(a, series); got != want {
 			t.Errorf("%s = %v, want %v", series, got, want)
