@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // metric reads one series of a profbot; -1 when it is not there.
@@ -58,7 +59,10 @@ func TestMetricsMove(t *testing.T) {
 		return len(roots) == 1 && len(w.slack.Thread(channel, roots[0].TS)) == 3
 	})
 	w.alert(a, "recovered", "e2", hookToken)
-	w.untilSlack("the recovery is told", func() bool { return strings.Contains(strings.ToLower(w.slack.Text(channel)), "recovered") })
+	w.untilSlack("the recovery is told", func() bool { return strings.Contains(w.slack.Text(channel), "also sent to the channel") })
+	const posts = `profbot_outbound_requests_total{code="200",operation="chat.postMessage",peer="slack"}`
+	for end := time.Now().Add(time.Minute); w.metric(a, posts) < 3 && time.Now().Before(end); { // counted when its answer has arrived
+	}
 	for series, want := range map[string]float64{
 		`profbot_webhook_requests_total{code="401"}`:                                                 1,
 		`profbot_webhook_requests_total{code="202"}`:                                                 1,
@@ -74,9 +78,9 @@ func TestMetricsMove(t *testing.T) {
 		`profbot_cpu_profiling_seconds_total{service="live-api"}`:                                    2,
 		`profbot_pull_wait_seconds_count{profile="cpu"}`:                                             2,
 		`profbot_pull_duration_seconds_count{outcome="stored",profile="allocs"}`:                     4,
-		`profbot_outbound_requests_total{code="200",operation="chat.postMessage",peer="slack"}`:      2,
+		`profbot_outbound_requests_total{code="200",operation="chat.postMessage",peer="slack"}`:      3,
 		`profbot_outbound_requests_total{code="200",operation="upload",peer="slack"}`:                1,
-		`profbot_outbound_request_duration_seconds_count{operation="chat.postMessage",peer="slack"}`: 2,
+		`profbot_outbound_request_duration_seconds_count{operation="chat.postMessage",peer="slack"}`: 3,
 	} {
 		if got := w.metric(a, series); got != want {
 			t.Errorf("%s = %v, want %v", series, got, want)

@@ -28,7 +28,8 @@ func RenderRoot(u Update, clicks bool) Message {
 	if clicks {
 		row = buttons(u)
 	}
-	held := p.hold(row)
+	foot := small(smallPrint(u)...)
+	held := p.hold(row) + p.hold(foot)
 	title, fallback := headline(u)
 	p.add(header(title))
 	p.add(rich(alertLine(inc), recoveredLine(inc)))
@@ -48,7 +49,7 @@ func RenderRoot(u Update, clicks bool) Message {
 	}
 	p.release(held)
 	p.add(row)
-	p.add(small(smallPrint(u)...))
+	p.add(foot)
 	return Message{Text: clean(fallback, 1000), Blocks: p.blocks}
 }
 

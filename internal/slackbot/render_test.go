@@ -197,6 +197,9 @@ func TestEveryMessageFits(t *testing.T) {
 						if u.Incident.Status.Final() && !strings.Contains(string(m.Blocks), `"type":"actions"`) {
 							t.Error("no room was left for the buttons")
 						}
+						if u.Incident.Alert.Verifies == "" && !strings.Contains(string(m.Blocks), "incident inc-7f3a") {
+							t.Error("no room was left for the incident's id")
+						}
 					}
 				})
 			})
