@@ -42,6 +42,7 @@ type App struct {
 	store    *store.Store
 	pipeline *pipeline.Pipeline
 	bot      *slackbot.Bot
+	people   *people // nil when nobody can ask
 	webhook  http.Handler
 	web      *web.Handler
 
@@ -109,10 +110,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 	if err != nil {
 		return nil, err
 	}
-	a.bot, err = slackbot.New(slackbot.Options{
-		Token: cfg.Slack.Token.Reveal(), Channel: cfg.Slack.Channel, Channels: cfg.Slack.Channels, APIURL: cfg.Slack.APIURL, Logger: log,
-		HTTPClient: &http.Client{Transport: a.metrics.Transport("slack", slackbot.NewTransport())},
-	})
+	told := BotOptions(cfg)
+	told.Logger, told.HTTPClient = log, &http.Client{Transport: a.metrics.Transport("slack", slackbot.NewTransport())}
+	a.bot, err = slackbot.New(told)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +133,9 @@ func New(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *App, err
 		opt.Monitoring = dd
 	}
 	if a.pipeline, err = pipeline.New(ctx, opt); err != nil {
+		return nil, err
+	}
+	if a.people, err = a.newPeople(); err != nil {
 		return nil, err
 	}
 	hook := webhook.Options{Accepter: a.pipeline, Logger: log}
@@ -159,17 +162,30 @@ func (a *App) Start(ctx context.Context) {
 	}
 	a.serve("internal server", a.inside, a.web.Internal())
 
+	a.background(ctx, "pipeline", a.pipeline.Run)
+	if a.people != nil {
+		a.people.start(ctx, a)
+	}
+	// Last, so that it is the first to stop: no alert is accepted by a
+	// profbot that is going away.
+	a.serve("public server", a.public, a.publicHandler())
+	a.log.Info("profbot is up", "public", a.PublicURL(), "internal", a.InternalURL(), "services", len(a.cfg.Services))
+}
+
+// background runs a part until Stop, which waits for it. A part that dies by
+// itself stops profbot.
+func (a *App) background(ctx context.Context, name string, run func(context.Context) error) {
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	ended := make(chan error, 1) // why it did not end well when it was stopped
 	go func() {                  // ended by the closer below, which waits for it
-		err := a.pipeline.Run(work)
+		err := run(work)
 		if err != nil && work.Err() == nil {
-			a.fail(err) // it died by itself
+			a.fail(fmt.Errorf("%s: %w", name, err)) // it died by itself
 			err = nil
 		}
 		ended <- err
 	}()
-	a.onStop("pipeline", func(ctx context.Context) error {
+	a.onStop(name, func(ctx context.Context) error {
 		cancel(errors.New("profbot is stopping"))
 		select {
 		case err := <-ended:
@@ -178,16 +194,15 @@ func (a *App) Start(ctx context.Context) {
 			return context.Cause(ctx)
 		}
 	})
-	// Last, so that it is the first to stop: no alert is accepted by a
-	// profbot that is going away.
-	a.serve("public server", a.public, a.publicHandler())
-	a.log.Info("profbot is up", "public", a.PublicURL(), "internal", a.InternalURL(), "services", len(a.cfg.Services))
 }
 
 // publicHandler is all that the world can reach: it takes alerts and shows nothing.
 func (a *App) publicHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/webhooks/datadog", a.metrics.Webhook(a.webhook))
+	if a.people != nil && a.people.http != nil {
+		mux.Handle(slackPath, a.people.http)
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	return mux
 }
