@@ -25,6 +25,12 @@ type slackApp struct {
 			Messages bool `json:"messages_tab_enabled"`
 			ReadOnly bool `json:"messages_tab_read_only_enabled"`
 		} `json:"app_home"`
+		Shortcuts []struct {
+			Name        string `json:"name"`
+			Type        string `json:"type"`
+			Callback    string `json:"callback_id"`
+			Description string `json:"description"`
+		} `json:"shortcuts"`
 		Commands []struct {
 			Command     string `json:"command"`
 			Description string `json:"description"`
@@ -82,6 +88,11 @@ func TestSlackManifest(t *testing.T) {
 	for _, c := range y.Features.Commands {
 		if !strings.HasPrefix(c.Command, "/") || len(c.Command) > 32 || c.Description == "" || len(c.Description) > 2000 || len(c.Hint) > 1000 {
 			t.Errorf("beyond Slack's limits: %+v", c)
+		}
+	}
+	for _, s := range y.Features.Shortcuts {
+		if s.Type != "global" || s.Name == "" || len(s.Name) > 24 || s.Callback == "" || len(s.Callback) > 255 || s.Description == "" || len(s.Description) > 150 {
+			t.Errorf("beyond Slack's limits: %+v", s)
 		}
 	}
 	// What is subscribed to needs its scope, and nobody else's.

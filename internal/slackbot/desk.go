@@ -103,7 +103,7 @@ func (d *Desk) Handle(ctx context.Context, r receive.Request) receive.Reply {
 		late = ephemeral(say("One moment: the answer to \"" + cmp.Or(clean(r.Text, 200), "profbot") + "\" follows here."))
 	case receive.Mention:
 		work = t.command
-	case receive.Click:
+	case receive.Click, receive.Shortcut:
 		work = t.click
 	case receive.Submit:
 		patience, work = patienceForm, t.submit

@@ -10,7 +10,6 @@ import (
 
 	"github.com/profbot/profbot/internal/incident"
 	"github.com/profbot/profbot/internal/slackbot/command"
-	"github.com/profbot/profbot/internal/slackbot/receive"
 )
 
 // How much a list shows.
@@ -88,7 +87,7 @@ func (t *talk) against(ctx context.Context, o *order, k Known, before time.Time)
 }
 
 // inThread reports whether a thread may say which incident is meant.
-func (t *talk) inThread() bool { return t.r.Kind == receive.Mention && t.r.Thread != "" }
+func (t *talk) inThread() bool { return t.r.Thread != "" }
 
 // complete takes what a command does not name from the incident whose thread
 // the person is in.

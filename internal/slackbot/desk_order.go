@@ -147,7 +147,7 @@ func (t *talk) target(ctx context.Context) (incident.Place, []span) {
 	}
 	why := t.room(ctx, channel)
 	if why == "" {
-		return incident.Place{Channel: channel}, nil
+		return incident.Place{Channel: channel, Thread: t.r.Thread}, nil
 	}
 	return incident.Place{}, []span{words("The result comes where the service's incidents are told, since " + why)}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/slack-go/slack"
 )
 
-// The buttons of the app's home.
+// The buttons of the app's home. ActionProfile is the shortcut's id too.
 const (
 	ActionProfile = "desk:profile"
 	ActionStatus  = "desk:status"
