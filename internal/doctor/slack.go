@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"context"
 
+	"github.com/profbot/profbot/internal/app"
 	"github.com/profbot/profbot/internal/slackbot"
 )
 
 func (w *walk) slack(ctx context.Context) {
 	c := w.Config.Slack
-	bot, err := slackbot.New(slackbot.Options{Token: c.Token.Reveal(), Channel: c.Channel, Channels: c.Channels, APIURL: c.APIURL, Logger: w.Logger, Now: w.Now})
+	opt := app.BotOptions(w.Config)
+	opt.Logger, opt.Now = w.Logger, w.Now
+	bot, err := slackbot.New(opt)
 	if err != nil {
 		w.result("Slack", "settings", "", err, "correct it below slack in the configuration")
 		return
