@@ -69,7 +69,7 @@ func (b *backend) Services(ctx context.Context) ([]slackbot.Known, error) {
 			return nil, err
 		}
 		for env, n := range envs {
-			of, _ := settings(b.app.cfg, name, env)
+			of := settings(b.app.cfg, name, env)
 			out = append(out, slackbot.Known{Service: name, Env: env, Pods: n, Team: of.Team, Last: last})
 		}
 	}
