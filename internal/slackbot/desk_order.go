@@ -62,6 +62,7 @@ func (t *talk) place(ctx context.Context, k Known, o order) (result, error) {
 	o.Service, o.Env = k.Service, k.Env
 	receipt, err := t.back.Accept(ctx, incident.Alert{
 		Source: "slack", ID: "slack/" + t.r.ID, Key: incident.Key{Service: o.Service, Env: o.Env}, Transition: incident.TransitionTriggered,
+		Cycle: "slack/" + t.r.ID, // of its own: what somebody asks for joins nothing
 		Title: o.words(), At: t.now(), Pod: o.Pod, RequestedBy: t.r.User, Order: &o.Order, Place: at,
 	})
 	if err == nil && (receipt.Action != incident.ActionCapture || receipt.Incident == "") {
