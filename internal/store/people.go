@@ -77,7 +77,7 @@ func (s *Store) Note(ctx context.Context, d incident.Deed) error {
 	return nil
 }
 
-// Deeds lists the latest entries of the audit log, newest first.
+// Deeds lists the latest entries of the audit log, newest first; below 0 all.
 func (s *Store) Deeds(ctx context.Context, limit int) ([]incident.Deed, error) {
 	ds, err := queryDocs[incident.Deed](ctx, s.db, `SELECT doc FROM deed ORDER BY seq DESC LIMIT ?`, limit)
 	if err != nil {

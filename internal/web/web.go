@@ -1,6 +1,7 @@
 // Package web serves what a Slack message links to: an incident's report, its
 // flame graph, its raw profiles; and, for the people who run profbot, the list
-// of incidents and of alerts with what became of each, and health.
+// of incidents and of alerts with what became of each, what people asked for,
+// and health.
 //
 // There are two doors. [Handler.Internal] is for a listener that only trusted
 // people reach. Below it, /r/TOKEN/ serves one incident to whoever holds a
@@ -48,6 +49,7 @@ type Store interface {
 	Report(ctx context.Context, id string) (*analysis.Report, error)
 	Untold(ctx context.Context) (map[string]bool, error)
 	Effect(ctx context.Context, id, step string) (incident.Effect, error)
+	Deeds(ctx context.Context, limit int) ([]incident.Deed, error)
 	Blob(id, name string) ([]byte, error)
 	Ping(ctx context.Context) error
 }
@@ -159,6 +161,7 @@ func (h *Handler) Internal() http.Handler {
 	// From the index page's button, or from a deployment's script; not from
 	// another site's page.
 	mux.Handle("POST /api/incidents/{id}/verify", http.NewCrossOriginProtection().Handler(h.page(h.verify)))
+	mux.HandleFunc("GET /api/deeds", h.page(h.deeds))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", h.page(func(w http.ResponseWriter, r *http.Request) error {
 		if err := h.Store.Ping(r.Context()); err != nil {
@@ -238,6 +241,10 @@ func (h *Handler) index(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	deeds, err := h.Store.Deeds(r.Context(), 100)
+	if err != nil {
+		return err
+	}
 	untold, err := h.Store.Untold(r.Context())
 	if err != nil {
 		return err
@@ -261,7 +268,18 @@ func (h *Handler) index(w http.ResponseWriter, r *http.Request) error {
 		}
 		rows[i].Headline, rows[i].Flagged = rep.Headline(), len(rep.Flagged()) > 0
 	}
-	return h.render(w, "index.html", map[string]any{"Incidents": rows, "Alerts": alerts})
+	return h.render(w, "index.html", map[string]any{"Incidents": rows, "Alerts": alerts, "Deeds": deeds})
+}
+
+// deeds serves the audit log as JSON, newest first: all of it, as far as it is
+// kept.
+func (h *Handler) deeds(w http.ResponseWriter, r *http.Request) error {
+	list, err := h.Store.Deeds(r.Context(), -1)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	return writeJSON(w, list)
 }
 
 func (h *Handler) report(w http.ResponseWriter, r *http.Request) error {
