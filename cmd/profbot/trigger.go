@@ -20,7 +20,7 @@ import (
 type triggerCmd struct {
 	Config     string `help:"Configuration file, for the token. The rest of it may be incomplete." placeholder:"profbot.yaml" env:"PROFBOT_CONFIG" type:"path"`
 	Service    string `help:"Service tag of the alert." required:"" placeholder:"NAME"`
-	Env        string `help:"Env tag of the alert." default:"prod"`
+	Env        string `help:"Env tag of the alert; none by default, which is any."`
 	Pod        string `help:"Pod that the alert names; none by default, so that profbot chooses."`
 	Namespace  string `help:"Kubernetes namespace of the alert."`
 	Monitor    string `help:"Monitor id." default:"1234"`
@@ -93,11 +93,17 @@ func (c *triggerCmd) Run(ctx context.Context, s streams) error {
 	// alone. An answer that is no receipt has no action.
 	var receipt incident.Receipt
 	if err := json.Unmarshal(body, &receipt); err != nil || receipt.Action != incident.ActionCapture {
+		if receipt.Action == incident.ActionRecord && receipt.Incident == "" && !receipt.Repeated && c.fires() {
+			return fmt.Errorf("nothing is profiled: %s", receipt.Reason)
+		}
 		return nil //nolint:nilerr // what is at the address accepted the alert, and its answer is printed
 	}
 	address, same := "", ""
+	if c.Env != "" {
+		address = " --env=" + c.Env
+	}
 	if c.URL != defaultURL {
-		address = " --url=" + c.URL
+		address += " --url=" + c.URL
 	}
 	switch {
 	case c.Token != "":
@@ -105,8 +111,13 @@ func (c *triggerCmd) Run(ctx context.Context, s streams) error {
 	case os.Getenv("PROFBOT_CONFIG") == "" && c.Config != "":
 		address += " --config=" + c.Config
 	}
-	fmt.Fprintf(s.out, "end it with%s: profbot trigger --service=%s --env=%s --monitor=%s --transition=recovered --cycle=%s%s\n", same, c.Service, c.Env, c.Monitor, cycle, address)
+	fmt.Fprintf(s.out, "end it with%s: profbot trigger --service=%s --monitor=%s --transition=recovered --cycle=%s%s\n", same, c.Service, c.Monitor, cycle, address)
 	return nil
+}
+
+// fires reports whether the alert is one that asks for profiles.
+func (c *triggerCmd) fires() bool {
+	return c.Transition == "triggered" || c.Transition == "re-triggered" || c.Transition == "warn"
 }
 
 // token is the token that is sent: where profbot's own configuration is, as in

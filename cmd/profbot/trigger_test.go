@@ -80,3 +80,27 @@ func TestTriggerElsewhere(t *testing.T) {
 		t.Errorf("no %q: %s", want, &errs)
 	}
 }
+
+// refuser keeps every alert with a reason, as for a service that is not known.
+type refuser struct{}
+
+func (refuser) Accept(context.Context, incident.Alert) (incident.Receipt, error) {
+	return incident.Receipt{Action: incident.ActionRecord, Reason: `service "nosuch" is not configured; there are: live-api`}, nil
+}
+
+// TestTriggerForNothing: an alert that nothing follows from is no success.
+func TestTriggerForNothing(t *testing.T) {
+	h, err := webhook.NewHandler(webhook.Options{Accepter: refuser{}, Tokens: []string{"0123456789abcdef"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	for transition, want := range map[string]int{"triggered": 1, "test": 0, "no-data": 0} {
+		var out, errs bytes.Buffer
+		code := run([]string{"trigger", "--token=0123456789abcdef", "--service=nosuch", "--transition=" + transition, "--url=" + srv.URL}, streams{strings.NewReader(""), &out, &errs})
+		if code != want || (want == 1) != strings.Contains(errs.String(), "nothing is profiled: service") {
+			t.Errorf("%s: exit %d, want %d: %s", transition, code, want, &errs)
+		}
+	}
+}

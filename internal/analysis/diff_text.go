@@ -37,11 +37,6 @@ func (d *Diff) Changes(most int) []string {
 			out = append(out, fmt.Sprintf("%s %s: %s → %s of the CPU, %s points", x.Name, x.Trend, percent(x.Before.Part), percent(x.After.Part), x.points()))
 		}
 	}
-	for _, f := range d.New {
-		if len(out) < most {
-			out = append(out, "New: "+strings.TrimSpace(f.Endpoint+" "+f.Title))
-		}
-	}
 	return out
 }
 

@@ -152,11 +152,16 @@ func (l *loader) httpURL(key, v string, optional bool) {
 	}
 }
 
+// placeholder is what is wrong with a secret that was copied from an example.
+const placeholder = "this is an example's placeholder"
+
 func (l *loader) slack() {
 	s := l.cfg.Slack
 	switch {
 	case s.Token == "":
 		l.missing("slack.token", "the app's bot token")
+	case strings.HasSuffix(s.Token.Reveal(), "..."):
+		l.bad("slack.token", placeholder, "copy the Bot User OAuth Token from the app's OAuth & Permissions page")
 	case !strings.HasPrefix(s.Token.Reveal(), "xoxb-"):
 		l.bad("slack.token", "this is no bot token", "take the Bot User OAuth Token, which begins with xoxb-")
 	}
@@ -211,6 +216,11 @@ func (l *loader) datadog() {
 			key, have = have, key
 		}
 		l.bad(key, "this is missing while "+have+" is set", "queries need both keys")
+	}
+	for key, k := range map[string]Secret{"datadog.api_key": d.APIKey, "datadog.app_key": d.AppKey} {
+		if strings.HasSuffix(k.Reveal(), "...") {
+			l.bad(key, placeholder, "copy the key from Datadog's organization settings, or leave both keys out")
+		}
 	}
 	if !metricName.MatchString(d.Metric) {
 		l.bad("datadog.metric", fmt.Sprintf("%q is no metric name", d.Metric), "write the name alone, such as container.cpu.usage")

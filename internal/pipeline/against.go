@@ -53,14 +53,18 @@ func (p *Pipeline) compare(ctx context.Context, inc incident.Incident, captures 
 		rep.Notes = append(rep.Notes, fmt.Sprintf("not compared with %s: %v", says, err))
 		return nil
 	}
+	lines, title := d.Changes(maxDiffLines), d.Headline()
+	if len(lines) == 0 {
+		title = "No endpoint and no kind of work differs significantly; the colours are of single functions"
+	}
 	var png bytes.Buffer
-	if err := flame.PNG(&png, tree, flame.Options{Title: d.Headline(), Subtitle: rep.Service + ", against " + says}); err != nil {
+	if err := flame.PNG(&png, tree, flame.Options{Title: title, Subtitle: rep.Service + ", against " + says}); err != nil {
 		return fmt.Errorf("draw comparison: %w", err)
 	}
 	if err := p.Store.PutBlob(inc.ID, blobDiffPicture, png.Bytes()); err != nil {
 		return err
 	}
-	doc, err := json.Marshal(compared{says, d.Changes(maxDiffLines)})
+	doc, err := json.Marshal(compared{says, lines})
 	if err != nil {
 		return err
 	}
