@@ -46,8 +46,8 @@ func (c *installSlackCmd) Run(io streams) error {
 
 Then
   1. copy the Bot User OAuth Token (xoxb-...) from "OAuth & Permissions" into slack.token,
-  2. type "/invite @profbot" in the channel for incidents,
-  3. copy the channel's id, at the end of its link, into slack.channel,
+  2. copy the id of the channel for incidents, at the end of its link, into slack.channel,
+  3. if that channel is private, type "/invite @profbot" in it,
 %s
 
 What the link asks for:

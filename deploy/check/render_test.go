@@ -113,7 +113,7 @@ func renderings(t testing.TB) map[string]objects {
 		"trial with an ingress":         overlay(t, "overlays/trial", "ingress"),
 		"base with proxy":               overlay(t, "base", "proxy"),
 		"base with port-forward":        overlay(t, "base", "port-forward"),
-		"minimal with all that fits":    overlay(t, "overlays/minimal", "ingress", "servicemonitor", "proxy", "client-tls"),
+		"minimal with all that fits":    overlay(t, "overlays/minimal", "ingress", "servicemonitor", "port-forward", "client-tls"),
 		"prod with the service monitor": overlay(t, "overlays/prod", "servicemonitor"),
 	}
 	for name, values := range goodValues {

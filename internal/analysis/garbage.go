@@ -51,9 +51,10 @@ func garbage(rep *Report, t *paths, cpu, allocs []stack, rate int64, th Threshol
 		return []Finding{f}
 	}
 	f.Evidence = mallocs.evidence(5, "allocates", "", func(w weighed) Share { return share(w.value, rep.Samples) })
-	f.Next = "Give the allocs profiles from before and after the CPU profile too: they name the places by bytes."
+	// Also where the pod was asked for them and has none, or allocated too little.
+	f.Next = "Allocs profiles from before and after the CPU profile would name the places by bytes."
 	if len(f.Evidence) > 0 {
-		f.Next += fmt.Sprintf(" By CPU, %s leads.", f.Evidence[0].Place())
+		f.Next = fmt.Sprintf("Allocate less at %s, which leads by CPU. %s", f.Evidence[0].Place(), f.Next)
 	}
 	return []Finding{f}
 }

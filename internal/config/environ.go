@@ -27,7 +27,7 @@ type Key struct {
 func Keys() []Key {
 	var out []Key
 	walk("", reflect.ValueOf(defaults()).Elem(), func(name string, f reflect.StructField, v reflect.Value) {
-		k := Key{Name: name, Doc: f.Tag.Get("doc"), Secret: v.Type() == secretType}
+		k := Key{Name: name, Doc: f.Tag.Get("doc"), Secret: holdsSecret(v.Type())}
 		if !strings.Contains(name, "[]") {
 			k.Env = envName(name)
 		}

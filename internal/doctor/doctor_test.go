@@ -172,7 +172,7 @@ func TestBad(t *testing.T) {
 		want []string
 	}{
 		{name: "no scope", w: world{slack: slacktest.Options{Scopes: []string{"chat:write", "files:write", "channels:read", "channels:history"}}}, want: []string{"bad Slack / scope files:read: ...Add an OAuth Scope files:read"}},
-		{name: "not in the channel", w: world{slack: slacktest.Options{Channels: []slacktest.Channel{{ID: channel, Name: "ops", Outside: true}}}}, want: []string{"bad Slack / channel #ops (C0PROFBOT0): ...type in #ops: /invite @profbot"}},
+		{name: "not in the channel", w: world{slack: slacktest.Options{Scopes: []string{"chat:write", "channels:read"}, Channels: []slacktest.Channel{{ID: channel, Name: "ops", Outside: true}}}}, want: []string{"bad Slack / channel #ops (C0PROFBOT0): ...type in #ops: /invite @profbot"}},
 		{name: "wrong Slack token", w: world{env: []string{"PROFBOT_SLACK_TOKEN=xoxb-other"}}, want: []string{"bad Slack / token: ...invalid_auth -> at https://api.slack.com/apps"}},
 		{name: "wrong Datadog key", w: world{env: []string{"PROFBOT_DATADOG_API_KEY=other"}}, want: []string{"bad Datadog / API key: ...datadog.api_key"}},
 		{name: "no pprof", mode: pproftest.NoPprof, want: []string{"bad Test pull / live-api, pod a: no pprof: ...docs/adopt-pprofserve.md"}},

@@ -115,7 +115,10 @@ func TestNextSlack(t *testing.T) {
 		scene{"too many requests", fail("auth.test", slacktest.Failure{RetryAfter: 30 * time.Second})},
 		scene{"no scopes but one", &world{slack: slacktest.Options{Scopes: []string{"channels:read"}}}},
 		scene{"channels cannot be looked at", &world{slack: slacktest.Options{Scopes: []string{"chat:write", "files:write", "files:read", "channels:history"}}}},
-		scene{"not in the channel", &world{slack: channels(slacktest.Channel{ID: channel, Name: "ops", Outside: true})}},
+		scene{"not in the channel, without the right to join", &world{slack: slacktest.Options{
+			Scopes:   []string{"chat:write", "files:write", "files:read", "channels:read", "channels:history"},
+			Channels: []slacktest.Channel{{ID: channel, Name: "ops", Outside: true}},
+		}}},
 		scene{"an archived channel", &world{slack: channels(slacktest.Channel{ID: channel, Name: "ops", Archived: true})}},
 		scene{"no such channel, and one of a service", &world{
 			slack: channels(slacktest.Channel{ID: "C0OTHER000", Name: "live", Archived: true}), env: []string{"PROFBOT_SLACK_CHANNELS=live-api=C0OTHER000"},

@@ -98,7 +98,7 @@ func (b *Bot) Inspect(ctx context.Context) Inspection {
 	}
 	var channels []Found
 	for _, id := range b.everyChannel() {
-		f, history := b.inspectChannel(ctx, id, "@"+who.User)
+		f, history := b.inspectChannel(ctx, id, "@"+who.User, slices.Contains(scopesOf(who.Header), "channels:join"))
 		channels = append(channels, f)
 		needs = append(needs, history...)
 	}
@@ -111,9 +111,9 @@ func (b *Bot) Inspect(ctx context.Context) Inspection {
 	return in
 }
 
-// inspectChannel looks at one channel as bot ("@profbot"), and says which
-// scope is needed in it.
-func (b *Bot) inspectChannel(ctx context.Context, id, bot string) (Found, []need) {
+// inspectChannel looks at one channel as bot ("@profbot"), which may join public
+// ones or not, and says which scope is needed in it.
+func (b *Bot) inspectChannel(ctx context.Context, id, bot string, joins bool) (Found, []need) {
 	var ch *slack.Channel
 	err := b.call(ctx, "conversations.info", id, callTimeout, func(ctx context.Context) (err error) {
 		ch, err = b.api.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: id})
@@ -131,6 +131,8 @@ func (b *Bot) inspectChannel(ctx context.Context, id, bot string) (Found, []need
 	case ch.IsArchived:
 		f.Err = errors.New("it is archived: nothing can be posted there")
 		f.Next = fmt.Sprintf("unarchive #%s in its settings in Slack, or put another channel's id into %s", ch.Name, b.keyOf(id))
+	case !ch.IsMember && !ch.IsIM && !ch.IsPrivate && joins:
+		f.Note = bot + " joins it when there is something to tell"
 	case !ch.IsMember && !ch.IsIM:
 		f.Err = fmt.Errorf("%s is not in it", bot)
 		f.Next = fmt.Sprintf("type in #%s: /invite %s", ch.Name, bot)

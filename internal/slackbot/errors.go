@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,8 +102,26 @@ func advice(code, needed string) string {
 // defaultRetryAfter is used when Slack says "too many" without saying how long.
 const defaultRetryAfter = 30 * time.Second
 
-// call runs one request with a deadline and gives its error a common form.
+// call is once, and after joining the channel once more where that is what is
+// missing: a public channel of the configuration wants no invitation.
 func (b *Bot) call(ctx context.Context, method, object string, timeout time.Duration, f func(ctx context.Context) error) error {
+	err := b.once(ctx, method, object, timeout, f)
+	if code(err) != "not_in_channel" || !slices.Contains(b.everyChannel(), object) {
+		return err
+	}
+	if jerr := b.once(ctx, "conversations.join", object, callTimeout, func(ctx context.Context) error {
+		_, _, _, err := b.api.JoinConversationContext(ctx, object)
+		return err
+	}); jerr != nil {
+		b.log.WarnContext(ctx, "channel not joined", "channel", object, "error", jerr)
+		return err // and what to do about it
+	}
+	b.log.InfoContext(ctx, "channel joined", "channel", object)
+	return b.once(ctx, method, object, timeout, f)
+}
+
+// once runs one request with a deadline and gives its error a common form.
+func (b *Bot) once(ctx context.Context, method, object string, timeout time.Duration, f func(ctx context.Context) error) error {
 	kind := "" // of calls that have a gate: those that a storm makes most of
 	switch method {
 	case "chat.postMessage":

@@ -39,7 +39,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 
 func TestErrorsSayWhatToDo(t *testing.T) {
 	for code, want := range map[string]string{
-		"not_in_channel": "invite the bot", "channel_not_found": "channel's id", "is_archived": "archived", "invalid_auth": "token is wrong",
+		"channel_not_found": "channel's id", "is_archived": "archived", "invalid_auth": "token is wrong",
 		"token_revoked": "install the app", "account_inactive": "install the app", "restricted_action": "ask an admin",
 	} {
 		t.Run(code, func(t *testing.T) {
@@ -53,6 +53,25 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 				}
 				if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), code) {
 					t.Errorf("error %q does not say %q and %q", err, want, code)
+				}
+			})
+		})
+	}
+}
+
+// TestJoins: a public channel of the configuration is joined when it is first
+// needed; without the scope the error says what to do.
+func TestJoins(t *testing.T) {
+	for name, scopes := range map[string][]string{"may": nil, "may not": {"chat:write", "channels:read", "channels:history"}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := slacktest.New(slacktest.Options{Scopes: scopes, Channels: []slacktest.Channel{{ID: channel, Name: "ops", Outside: true}}})
+				err := newBot(t, s).Publish(t.Context(), newLedger(), states()[0])
+				if scopes == nil && (err != nil || len(s.Messages(channel)) != 1) {
+					t.Errorf("%v, %d messages", err, len(s.Messages(channel)))
+				}
+				if scopes != nil && (err == nil || !strings.Contains(err.Error(), "invite the bot")) {
+					t.Errorf("without the scope: %v", err)
 				}
 			})
 		})
@@ -88,6 +107,7 @@ func TestCheck(t *testing.T) {
 		{name: "private is fine", scopes: without("channels:history"), channels: []slacktest.Channel{{ID: channel, Private: true}}},
 		{name: "cannot look at channels", scopes: without("channels:read"), channels: public, want: []string{"missing_scope", "channels:read"}},
 		{name: "not a member", scopes: all, channels: []slacktest.Channel{{ID: channel, Name: "ops", Outside: true}}, want: []string{"type in #ops: /invite @profbot"}},
+		{name: "may join", scopes: append([]string{"channels:join"}, all...), channels: []slacktest.Channel{{ID: channel, Name: "ops", Outside: true}}},
 		{name: "archived", scopes: all, channels: []slacktest.Channel{{ID: channel, Name: "ops", Archived: true}}, want: []string{"archived"}},
 		{name: "unknown", scopes: all, channels: []slacktest.Channel{{ID: "C0OTHER0"}}, want: []string{"channel_not_found", channel}},
 		{

@@ -65,8 +65,8 @@ type Result struct {
 	Discovered        int           // pods, as profbot's metrics say before the storm
 	Alerts, Incidents int           // accepted, and kept in the end
 	Told              int           // services with a final message
-	Pictures, Details int           // in their threads
-	Extra             int           // messages beyond one of a service, and one picture and one reply with details
+	Pictures, Details int           // flame graphs and replies with details in their threads
+	Extra             int           // messages beyond one of a service, and one of each picture and one reply with details
 	Profiles          int           // CPU profiles that were asked for
 	MostAtOnce        int           // of them, ever
 	MostPerService    int           // of them at once of one service
@@ -229,7 +229,10 @@ func fire(ctx context.Context, opt Options, address string) (int, error) {
 // count puts what the channel shows into a result.
 func count(opt Options, slack *slacktest.Server, res *Result) {
 	res.Told, res.Pictures, res.Details, res.Extra = 0, 0, 0, 0
-	told := map[string]int{}
+	told, files := map[string]int{}, map[string]string{} // the second: names by id
+	for _, f := range slack.Files() {
+		files[f.ID] = f.Name
+	}
 	for _, m := range slack.Messages(channel) {
 		for i := range opt.Alerts {
 			if strings.Contains(m.Text+string(m.Blocks), service(i)) {
@@ -240,17 +243,21 @@ func count(opt Options, slack *slacktest.Server, res *Result) {
 			continue
 		}
 		res.Told++
-		pictures, details := 0, 0
+		pictures, details := map[string]int{}, 0 // by name: the flame graph, and what differs from the cool pod
 		for _, r := range slack.Thread(channel, m.TS)[1:] {
-			if len(r.Files) > 0 {
-				pictures++
-			} else {
+			if len(r.Files) == 0 {
 				details++
 			}
+			for _, id := range r.Files {
+				pictures[files[id]]++
+			}
 		}
-		res.Pictures += min(pictures, 1)
+		res.Pictures += min(pictures["flame.png"], 1)
 		res.Details += min(details, 1)
-		res.Extra += max(0, pictures-1) + max(0, details-1)
+		res.Extra += max(0, details-1)
+		for _, n := range pictures {
+			res.Extra += n - 1
+		}
 	}
 	for i := range opt.Alerts {
 		res.Extra += max(0, told[service(i)]-1)

@@ -29,6 +29,7 @@ type answer = map[string]any
 var methods = map[string]method{
 	"auth.test":                    {nil, (*Server).authTest},
 	"conversations.info":           {[]string{"channels:read", "groups:read"}, (*Server).conversationsInfo},
+	"conversations.join":           {[]string{"channels:join"}, (*Server).conversationsJoin},
 	"conversations.history":        {[]string{"channels:history", "groups:history"}, (*Server).conversationsHistory},
 	"conversations.replies":        {[]string{"channels:history", "groups:history"}, (*Server).conversationsReplies},
 	"chat.postMessage":             {[]string{"chat:write"}, (*Server).chatPostMessage},
@@ -208,6 +209,20 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 
 func (s *Server) authTest(url.Values) (answer, string) {
 	return answer{"url": s.url + "/", "team": s.opt.Team, "user": s.opt.BotName, "team_id": "T0TEST", "user_id": s.opt.BotUser, "bot_id": "B0TEST"}, ""
+}
+
+func (s *Server) conversationsJoin(form url.Values) (answer, string) {
+	c := s.channel(form.Get("channel"))
+	switch {
+	case c == nil || c.Private && c.Outside:
+		return nil, "channel_not_found"
+	case c.Private:
+		return nil, "method_not_supported_for_channel_type"
+	case c.Archived:
+		return nil, "is_archived"
+	}
+	c.Outside = false
+	return s.conversationsInfo(form)
 }
 
 func (s *Server) conversationsInfo(form url.Values) (answer, string) {

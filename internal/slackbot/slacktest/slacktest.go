@@ -138,6 +138,7 @@ func New(opt Options) *Server {
 	if opt.Channels == nil {
 		opt.Channels = []Channel{{ID: "C0PROFBOT0", Name: "ops-alerts"}}
 	}
+	opt.Channels = slices.Clone(opt.Channels) // the bot may join some
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
