@@ -43,7 +43,7 @@ func (b *backend) Show(ctx context.Context, id string) (slackbot.Update, error) 
 }
 
 func (b *backend) Find(ctx context.Context, at incident.Place) (string, error) {
-	return b.ByEffect(ctx, slackbot.StepMessage, at.Channel+"/"+at.Thread)
+	return b.Thread(ctx, slackbot.StepMessage, at)
 }
 
 func (b *backend) Services(ctx context.Context) ([]slackbot.Known, error) {
@@ -64,13 +64,9 @@ func (b *backend) Services(ctx context.Context) ([]slackbot.Known, error) {
 		for _, t := range pods {
 			envs[t.Env]++
 		}
-		last, err := b.latest(ctx, name)
-		if err != nil {
-			return nil, err
-		}
 		for env, n := range envs {
 			of := settings(b.app.cfg, name, env)
-			out = append(out, slackbot.Known{Service: name, Env: env, Pods: n, Team: of.Team, Last: last})
+			out = append(out, slackbot.Known{Service: name, Env: env, Pods: n, Team: of.Team})
 		}
 	}
 	slices.SortFunc(out, func(a, b slackbot.Known) int {
@@ -79,13 +75,18 @@ func (b *backend) Services(ctx context.Context) ([]slackbot.Known, error) {
 	return out, nil
 }
 
-// latest is a service's latest incident; nil for none.
-func (b *backend) latest(ctx context.Context, service string) (*slackbot.Past, error) {
-	past, err := b.History(ctx, service, 1)
-	if err != nil || len(past) == 0 {
+func (b *backend) Latest(ctx context.Context) (map[string]slackbot.Past, error) {
+	incs, err := b.Store.Latest(ctx)
+	if err != nil {
 		return nil, err
 	}
-	return &past[0], nil
+	out := map[string]slackbot.Past{}
+	for service, inc := range incs {
+		if out[service], _, err = b.past(ctx, inc); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 func (b *backend) History(ctx context.Context, service string, limit int) ([]slackbot.Past, error) {

@@ -25,6 +25,8 @@ import (
 
 const (
 	channel   = "C0PROFBOT0"
+	asking    = "C0ASKING00" // where people ask
+	direct    = "D0ANN00000"
 	hookToken = "0123456789abcdef-app"
 	botToken  = "xoxb-app-test"
 )
@@ -44,7 +46,9 @@ func newAround(t testing.TB) *around {
 	t.Helper()
 	w := &around{t: t, dir: t.TempDir(), log: lines{added: make(chan struct{})}}
 	var err error
-	if w.slack, err = slacktest.NewServer(slacktest.Options{Token: botToken}); err != nil {
+	if w.slack, err = slacktest.NewServer(slacktest.Options{Token: botToken, Channels: []slacktest.Channel{
+		{ID: channel, Name: "ops-alerts"}, {ID: asking, Name: "live"}, {ID: direct, Private: true},
+	}}); err != nil {
 		t.Fatal(err)
 	}
 	w.dd = datadogtest.New(datadogtest.Options{
@@ -165,7 +169,7 @@ func (w *around) untilSlack(what string, cond func() bool) {
 	ctx, cancel := context.WithTimeoutCause(w.t.Context(), 3*time.Minute, errors.New("it never came"))
 	defer cancel()
 	if err := w.slack.WaitFor(ctx, cond); err != nil {
-		w.t.Fatalf("waiting until %s: %v\n%s\n%s", what, err, w.slack.Text(channel), w.log.String())
+		w.t.Fatalf("waiting until %s: %v\n%s%s\n%s", what, err, w.slack.Text(channel), w.slack.Text(asking), w.log.String())
 	}
 }
 

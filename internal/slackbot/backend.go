@@ -22,8 +22,11 @@ type Backend interface {
 	// Find is the incident whose message, or whose thread's, it is; "" for none.
 	Find(ctx context.Context, at incident.Place) (id string, err error)
 
-	// Services lists what can be profiled, by name.
+	// Services lists what can be profiled, by name, without what was found last:
+	// every order asks for it.
 	Services(ctx context.Context) ([]Known, error)
+	// Latest is the latest incident of each service.
+	Latest(ctx context.Context) (map[string]Past, error)
 	// History lists a service's incidents, newest first; "" is of all services.
 	History(ctx context.Context, service string, limit int) ([]Past, error)
 	// Baseline is the latest incident of a service with a verdict from before a
@@ -59,7 +62,7 @@ type Known struct {
 	Service, Env string
 	Pods         int
 	Team         string // who owns it, where that is configured; "" otherwise
-	Last         *Past  // its latest incident; nil for none
+	Last         *Past  // its latest incident; nil for none, and where nobody looked
 }
 
 // Past is an incident as a list shows it.

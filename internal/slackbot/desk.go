@@ -35,9 +35,10 @@ type DeskOptions struct {
 // Desk answers people: commands, mentions, clicks, the form and the app's
 // home. It is the [receive.Handler] of every way in.
 //
-// What is asked for is done beside the acknowledgement, which waits for it only
-// a moment: a person sees the answer at once when it is ready by then, and
-// later in the same place when it is not.
+// What is asked for is done beside the acknowledgement, which waits for it: a
+// person sees the answer at once when it is ready by then, and later in the same
+// place when it is not. Whatever changes something is acknowledged when it is on
+// disk, unless that takes longer than Slack waits.
 type Desk struct {
 	*Bot
 	back Backend
@@ -52,6 +53,7 @@ type Desk struct {
 	stop context.CancelCauseFunc
 	work sync.WaitGroup // what is under way; Add only with mu held and stopped false
 	free chan struct{}  // a place for each thing under way
+	busy chan struct{}  // and for each that is only told that there is none
 
 	mu      sync.Mutex // protects stopped
 	stopped bool
@@ -66,12 +68,13 @@ const (
 	workTime   = 60 * time.Second // of one request: Slack may ask to wait for half of it
 )
 
-// How long an acknowledgement waits for its answer. Slack gives three seconds;
-// a command that is known to be under way needs none of them, while a form
-// and a menu have no other way to be answered.
+// How long an acknowledgement waits for its answer. Slack gives three seconds.
+// A look can be had anew: its answer may as well follow. What was acknowledged
+// and is not on disk would be lost with the process, and a form and a menu have
+// no other way to be answered.
 const (
-	patienceCommand = 150 * time.Millisecond
-	patienceForm    = 2 * time.Second
+	patienceLook = 150 * time.Millisecond
+	patienceDeed = 2 * time.Second
 )
 
 // NewDesk returns the desk of a bot's workspace. [Desk.Stop] ends it.
@@ -86,7 +89,7 @@ func NewDesk(b *Bot, back Backend, opt DeskOptions) (*Desk, error) {
 	}
 	opt.Window, opt.Pods = cmp.Or(opt.Window, 30*time.Second), max(opt.Pods, 1)
 	opt.Limits.User, opt.Limits.Service = cmp.Or(opt.Limits.User, 20), cmp.Or(opt.Limits.Service, 12)
-	d := &Desk{Bot: b, back: back, opt: opt, free: make(chan struct{}, deskPlaces)}
+	d := &Desk{Bot: b, back: back, opt: opt, free: make(chan struct{}, deskPlaces), busy: make(chan struct{}, deskPlaces)}
 	d.ctx, d.stop = context.WithCancelCause(context.Background())
 	return d, nil
 }
@@ -99,30 +102,25 @@ func (d *Desk) Handle(ctx context.Context, r receive.Request) receive.Reply {
 	work := t.nothing
 	switch r.Kind {
 	case receive.Command:
-		patience, work = patienceCommand, t.command
+		patience, work = patienceLook, t.command
+		if c, _ := command.Parse(r.Text); c.Verb.Changes() {
+			patience = patienceDeed
+		}
 		late = ephemeral(say("One moment: the answer to \"" + cmp.Or(clean(r.Text, 200), "profbot") + "\" follows here."))
 	case receive.Mention:
-		work = t.command
+		patience, work = patienceDeed, t.command
 	case receive.Click, receive.Shortcut:
-		work = t.click
+		patience, work = patienceDeed, t.click
 	case receive.Submit:
-		patience, work = patienceForm, t.submit
+		patience, work = patienceDeed, t.submit
 		late = viewNotice("profbot", say("This takes longer than usual. The answer follows in the channel; /profbot status says what is being profiled."))
 	case receive.Suggest:
-		patience, work, late = patienceForm, t.suggest, noOptions
+		patience, work, late = patienceDeed, t.suggest, noOptions
 	case receive.Home:
 		work = t.home
 	}
-	if !d.begin(t, work) {
-		d.log.WarnContext(ctx, "slack request refused: too much is under way, or profbot stops", "kind", r.Kind, "user", r.User)
-		busy := say("profbot has too much to do at the moment: try again in a few seconds.")
-		switch r.Kind {
-		case receive.Command:
-			return receive.Reply{Body: ephemeral(busy)}
-		case receive.Submit:
-			return receive.Reply{Body: viewErrors{blockService: busy.Text}}
-		}
-		return receive.Reply{Body: late}
+	if !d.begin(t, work, d.free) {
+		return d.turnAway(ctx, t, late)
 	}
 	if patience == 0 {
 		t.leave()
@@ -142,20 +140,38 @@ func (d *Desk) Handle(ctx context.Context, r receive.Request) receive.Reply {
 	return receive.Reply{Body: late}
 }
 
+// turnAway answers that there is too much to do: in the acknowledgement, and where
+// that shows nothing beside it.
+func (d *Desk) turnAway(ctx context.Context, t *talk, late any) receive.Reply {
+	d.log.WarnContext(ctx, "slack request refused: too much is under way, or profbot stops", "kind", t.r.Kind, "user", t.r.User)
+	busy := say("profbot has too much to do at the moment: try again in a few seconds.")
+	switch t.r.Kind {
+	case receive.Command:
+		return receive.Reply{Body: ephemeral(busy)}
+	case receive.Submit:
+		return receive.Reply{Body: viewErrors{blockService: busy.Text}}
+	case receive.Mention, receive.Click, receive.Shortcut:
+		if !d.begin(t, func(ctx context.Context) { t.answer(ctx, busy, true) }, d.busy) {
+			d.log.ErrorContext(ctx, "a person was not answered", "user", t.r.User, "channel", t.r.Channel, "answer", busy.Text)
+		}
+	}
+	return receive.Reply{Body: late}
+}
+
 // begin does the work of a request beside, unless there is no place for it.
-func (d *Desk) begin(t *talk, work func(context.Context)) bool {
+func (d *Desk) begin(t *talk, work func(context.Context), places chan struct{}) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stopped {
 		return false
 	}
 	select {
-	case d.free <- struct{}{}:
+	case places <- struct{}{}:
 	default:
 		return false
 	}
 	d.work.Go(func() {
-		defer func() { <-d.free }()
+		defer func() { <-places }()
 		ctx, cancel := context.WithTimeoutCause(d.ctx, workTime, fmt.Errorf("not done within %s", workTime))
 		defer cancel()
 		work(ctx)
@@ -269,6 +285,9 @@ func (t *talk) act(ctx context.Context, what string, do func(context.Context) (r
 		res, err = do(ctx)
 	}
 	t.note(ctx, what, res, err)
+	if t.r.Kind != receive.Command {
+		t.put(nil) // it is done, and the answer takes another way
+	}
 	switch {
 	case err != nil:
 		t.answer(ctx, trouble(err), true)

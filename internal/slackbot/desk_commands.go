@@ -35,7 +35,7 @@ func (t *talk) perform(ctx context.Context, c command.Command) (result, error) {
 	case command.History:
 		return t.history(ctx, c)
 	case command.Services:
-		known, err := t.back.Services(ctx)
+		known, err := t.known(ctx)
 		return result{msg: renderServices(known)}, err
 	case command.Status:
 		msg, err := t.status(ctx)
@@ -54,6 +54,21 @@ func (t *talk) perform(ctx context.Context, c command.Command) (result, error) {
 		return t.digest(ctx, c.Subject)
 	}
 	return result{}, fmt.Errorf("profbot does not know how to do %q: see /profbot help", clean(string(c.Verb), 40))
+}
+
+// known are the services with what was found last.
+func (t *talk) known(ctx context.Context) ([]Known, error) {
+	known, err := t.back.Services(ctx)
+	if err != nil {
+		return nil, err
+	}
+	latest, err := t.back.Latest(ctx)
+	for i, k := range known {
+		if last, ok := latest[k.Service]; ok {
+			known[i].Last = &last
+		}
+	}
+	return known, err
 }
 
 // capture profiles a service, and compares it when that is what is wanted.

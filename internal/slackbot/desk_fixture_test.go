@@ -33,7 +33,7 @@ type backend struct {
 	state     slackbot.State
 	asked     map[string]time.Time
 	down      error         // what every call answers, when set
-	hold      chan struct{} // Accept waits for it, when set
+	hold      chan struct{} // Accept and Status wait for it, when set
 	point     func(string)  // called before a digest is remembered, when set
 }
 
@@ -56,7 +56,7 @@ func newBackend() *backend {
 	}
 	b.known = []slackbot.Known{
 		{Service: "gift-api", Env: "prod", Pods: 3},
-		{Service: "live-api", Env: "prod", Pods: 6, Team: "live", Last: &b.past[0]},
+		{Service: "live-api", Env: "prod", Pods: 6, Team: "live"},
 		{Service: "room-api", Env: "prod", Pods: 2},
 		{Service: "room-api", Env: "staging", Pods: 1},
 	}
@@ -71,13 +71,22 @@ func newBackend() *backend {
 // lock is held until the returned function is called.
 func (b *backend) lock() func() { b.mu.Lock(); return b.mu.Unlock }
 
+// held waits until nobody holds the backend.
+func (b *backend) held(ctx context.Context) error {
+	if b.hold == nil {
+		return nil
+	}
+	select {
+	case <-b.hold:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 func (b *backend) Accept(ctx context.Context, a incident.Alert) (incident.Receipt, error) {
-	if b.hold != nil {
-		select {
-		case <-b.hold:
-		case <-ctx.Done():
-			return incident.Receipt{}, context.Cause(ctx)
-		}
+	if err := b.held(ctx); err != nil {
+		return incident.Receipt{}, err
 	}
 	defer b.lock()()
 	if b.down != nil {
@@ -133,6 +142,15 @@ func (b *backend) Services(context.Context) ([]slackbot.Known, error) {
 	return slices.Clone(b.known), b.down
 }
 
+func (b *backend) Latest(context.Context) (map[string]slackbot.Past, error) {
+	defer b.lock()()
+	out := map[string]slackbot.Past{}
+	for _, p := range slices.Backward(b.past) {
+		out[p.Incident.Alert.Key.Service] = p
+	}
+	return out, b.down
+}
+
 func (b *backend) History(_ context.Context, service string, limit int) ([]slackbot.Past, error) {
 	defer b.lock()()
 	var out []slackbot.Past
@@ -165,7 +183,10 @@ func (b *backend) Why(_ context.Context, what string, limit int) ([]slackbot.Rec
 	return out, b.down
 }
 
-func (b *backend) Status(context.Context) (slackbot.State, error) {
+func (b *backend) Status(ctx context.Context) (slackbot.State, error) {
+	if err := b.held(ctx); err != nil {
+		return slackbot.State{}, err
+	}
 	defer b.lock()()
 	st := b.state
 	for _, p := range b.past {

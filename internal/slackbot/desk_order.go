@@ -60,9 +60,9 @@ func (t *talk) place(ctx context.Context, k Known, o order) (result, error) {
 		return res, err
 	}
 	o.Service, o.Env = k.Service, k.Env
+	id := "slack/" + t.r.ID // of the cycle too: what is asked for twice is done twice
 	receipt, err := t.back.Accept(ctx, incident.Alert{
-		Source: "slack", ID: "slack/" + t.r.ID, Key: incident.Key{Service: o.Service, Env: o.Env}, Transition: incident.TransitionTriggered,
-		Cycle: "slack/" + t.r.ID, // of its own: what somebody asks for joins nothing
+		Source: "slack", ID: id, Cycle: id, Key: incident.Key{Service: o.Service, Env: o.Env}, Transition: incident.TransitionTriggered,
 		Title: o.words(), At: t.now(), Pod: o.Pod, RequestedBy: t.r.User, Order: &o.Order, Place: at,
 	})
 	if err == nil && (receipt.Action != incident.ActionCapture || receipt.Incident == "") {

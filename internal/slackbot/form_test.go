@@ -169,8 +169,7 @@ func TestSubmit(t *testing.T) {
 					t.Fatalf("%+v, %d orders", a, len(got))
 				}
 				golden(t, "desk-form-"+strings.ReplaceAll(tc.name, " ", "-")+".view.json", indented(t, a.View))
-				tc.want.Source, tc.want.ID, tc.want.Transition, tc.want.RequestedBy, tc.want.At, tc.want.Title = "slack", "slack/req-1", incident.TransitionTriggered, ann, got[0].At, got[0].Title
-				tc.want.Cycle = tc.want.ID
+				tc.want.Source, tc.want.ID, tc.want.Cycle, tc.want.Transition, tc.want.RequestedBy, tc.want.At, tc.want.Title = "slack", "slack/req-1", "slack/req-1", incident.TransitionTriggered, ann, got[0].At, got[0].Title
 				if d := cmp.Diff(*tc.want, got[0]); d != "" {
 					t.Errorf("(-want +got):\n%s", d)
 				}

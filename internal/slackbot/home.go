@@ -119,7 +119,7 @@ func (t *talk) homeOf(ctx context.Context) slack.HomeTabViewRequest {
 	note("What runs", err)
 	h.recent, err = t.back.History(ctx, "", homeRows)
 	note("The recent incidents", err)
-	h.known, err = t.back.Services(ctx)
+	h.known, err = t.known(ctx)
 	note("The services", err)
 	h.worst, err = t.back.Offenders(ctx, t.now().Add(-homeWeek))
 	note("The worst of the week", err)

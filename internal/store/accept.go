@@ -25,7 +25,7 @@ import (
 // key and cycle that opened an incident less than coolDown ago joins it.
 func (s *Store) Accept(ctx context.Context, a incident.Alert, action incident.Action, reason string, coolDown time.Duration, enqueue Enqueue) (incident.Receipt, error) {
 	var rec incident.Receipt
-	err := s.inTx(ctx, "accept alert", func(tx *sql.Tx) error {
+	err := s.safely(ctx, "accept alert", func(tx *sql.Tx) error {
 		id := a.Source + "/" + a.ID
 		prev, err := scanDoc[incident.Receipt](tx.QueryRowContext(ctx, `SELECT receipt FROM alert WHERE id = ?`, id))
 		if err == nil {
@@ -137,7 +137,7 @@ type Received struct {
 
 // Alerts returns the most recent alerts, newest first.
 func (s *Store) Alerts(ctx context.Context, limit int) ([]Received, error) {
-	return queryDocs[Received](ctx, s.db, selectReceived+` ORDER BY received DESC, rowid DESC LIMIT ?`, limit)
+	return queryDocs[Received](ctx, s.read, selectReceived+` ORDER BY received DESC, rowid DESC LIMIT ?`, limit)
 }
 
 const selectReceived = `SELECT json_object('alert', json(doc), 'receipt', json(receipt), 'at',

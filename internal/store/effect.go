@@ -30,7 +30,7 @@ func (l *Ledger) Save(ctx context.Context, step string, e incident.Effect) error
 // Effect returns the effect of a step of an incident; the zero Effect when it
 // was never begun.
 func (s *Store) Effect(ctx context.Context, id, step string) (incident.Effect, error) {
-	e, err := scanDoc[incident.Effect](s.db.QueryRowContext(ctx, `SELECT doc FROM effect WHERE incident = ? AND step = ?`, id, step))
+	e, err := scanDoc[incident.Effect](s.read.QueryRowContext(ctx, `SELECT doc FROM effect WHERE incident = ? AND step = ?`, id, step))
 	if err != nil && !errors.Is(err, incident.ErrNotFound) {
 		return e, fmt.Errorf("load effect %q: %w", step, err)
 	}
@@ -43,9 +43,6 @@ func (s *Store) SaveEffect(ctx context.Context, id, step string, e incident.Effe
 	if err != nil {
 		return err
 	}
-	if _, err := s.db.ExecContext(ctx, `INSERT INTO effect (incident, step, doc) VALUES (?, ?, ?) ON CONFLICT (incident, step) DO UPDATE SET doc = excluded.doc`,
-		id, step, doc); err != nil {
-		return fmt.Errorf("save effect %q: %w", step, err)
-	}
-	return nil
+	return s.put(ctx, fmt.Sprintf("save effect %q", step),
+		`INSERT INTO effect (incident, step, doc) VALUES (?, ?, ?) ON CONFLICT (incident, step) DO UPDATE SET doc = excluded.doc`, id, step, doc)
 }

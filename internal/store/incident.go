@@ -16,7 +16,7 @@ import (
 // its revision would let Told record a change as told that nobody looked at.
 func (s *Store) Incident(ctx context.Context, id string) (incident.Incident, int64, error) {
 	var rev int64
-	inc, err := scanDoc[incident.Incident](s.db.QueryRowContext(ctx, `SELECT doc, rev FROM incident WHERE id = ?`, id), &rev)
+	inc, err := scanDoc[incident.Incident](s.read.QueryRowContext(ctx, `SELECT doc, rev FROM incident WHERE id = ?`, id), &rev)
 	if err != nil {
 		return inc, 0, fmt.Errorf("read incident %q: %w", id, err)
 	}
@@ -25,7 +25,7 @@ func (s *Store) Incident(ctx context.Context, id string) (incident.Incident, int
 
 // Incidents returns the most recent incidents, newest first.
 func (s *Store) Incidents(ctx context.Context, limit int) ([]incident.Incident, error) {
-	return queryDocs[incident.Incident](ctx, s.db, `SELECT doc FROM incident ORDER BY opened DESC LIMIT ?`, limit)
+	return queryDocs[incident.Incident](ctx, s.read, `SELECT doc FROM incident ORDER BY opened DESC LIMIT ?`, limit)
 }
 
 // putIncident writes inc and raises its revision.
@@ -144,7 +144,7 @@ func (s *Store) StandIn(ctx context.Context, failed incident.Capture, captures [
 
 // Captures returns an incident's captures in the order of the plan.
 func (s *Store) Captures(ctx context.Context, id string) ([]incident.Capture, error) {
-	return queryDocs[incident.Capture](ctx, s.db, `SELECT doc FROM capture WHERE incident = ? ORDER BY seq`, id)
+	return queryDocs[incident.Capture](ctx, s.read, `SELECT doc FROM capture WHERE incident = ? ORDER BY seq`, id)
 }
 
 // PutCapture stores the state of one capture. A final state is news for the
@@ -201,7 +201,7 @@ func (s *Store) SetRates(ctx context.Context, id string, r incident.Rates) (inci
 }
 
 // CountReport adds n to how often an incident's report was begun and returns
-// the sum. It is on disk when CountReport returns. It is no news for people:
+// the sum. It outlives the process when CountReport returns. It is no news for people:
 // the revision stays.
 func (s *Store) CountReport(ctx context.Context, id string, n int) (int, error) {
 	var sum int
@@ -241,7 +241,7 @@ func (s *Store) Finish(ctx context.Context, id string, rep *analysis.Report, fai
 
 // Report returns an incident's report, or [incident.ErrNotFound].
 func (s *Store) Report(ctx context.Context, id string) (*analysis.Report, error) {
-	rep, err := scanDoc[*analysis.Report](s.db.QueryRowContext(ctx, `SELECT doc FROM report WHERE incident = ?`, id))
+	rep, err := scanDoc[*analysis.Report](s.read.QueryRowContext(ctx, `SELECT doc FROM report WHERE incident = ?`, id))
 	if err != nil {
 		return nil, fmt.Errorf("read report of incident %q: %w", id, err)
 	}

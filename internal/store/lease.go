@@ -88,7 +88,7 @@ func (s *Store) Told(ctx context.Context, l *incident.Lease, rev int64) (done bo
 // Idle returns the units with unfinished work that nobody holds: incidents
 // with something untold, and pods with a capture that is not final.
 func (s *Store) Idle(ctx context.Context) ([]incident.Unit, error) {
-	rows, err := s.db.QueryContext(ctx,
+	rows, err := s.read.QueryContext(ctx,
 		`WITH unit AS (
 			SELECT id AS incident, '' AS pod FROM incident WHERE told < rev
 			UNION SELECT incident, pod FROM capture WHERE status NOT IN (?, ?))
@@ -112,7 +112,7 @@ func (s *Store) Idle(ctx context.Context) ([]incident.Unit, error) {
 
 // Untold returns the incidents with something that was not told yet.
 func (s *Store) Untold(ctx context.Context) (map[string]bool, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id FROM incident WHERE told < rev`)
+	rows, err := s.read.QueryContext(ctx, `SELECT id FROM incident WHERE told < rev`)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -158,10 +159,23 @@ func TestHistory(t *testing.T) {
 	if err := f.SaveEffect(t.Context(), two, "root", incident.Effect{State: incident.EffectDone, Ref: "C1/12.34"}); err != nil {
 		t.Fatal(err)
 	}
-	for ref, want := range map[string]string{"C1/12.34": two, "C1/12.3": "", "": ""} {
-		if got, err := f.ByEffect(t.Context(), "root", ref); err != nil || got != want {
-			t.Errorf("incident of %q is %q, %v, want %q", ref, got, err, want)
+	var last string // of those told in a thread that begins with no incident, and in that of two
+	for i, thread := range []string{"12.34", "99.1", "99.1"} {
+		f.now = f.now.Add(time.Minute)
+		a := fired(fmt.Sprint("asked", i), fmt.Sprint("asked", i))
+		a.Place = incident.Place{Channel: "C1", Thread: thread}
+		last = f.accept(t, a).Incident
+	}
+	for at, want := range map[incident.Place]string{
+		{Channel: "C1", Thread: "12.34"}: two, {Channel: "C1", Thread: "99.1"}: last, {Channel: "C1", Thread: "12.3"}: "", {Channel: "C2", Thread: "99.1"}: "", {Channel: "C1"}: "", {}: "",
+	} {
+		if got, err := f.Thread(t.Context(), "root", at); err != nil || got != want {
+			t.Errorf("incident of %v is %q, %v, want %q", at, got, err, want)
 		}
+	}
+	latest, err := f.Latest(t.Context())
+	if err != nil || len(latest) != 2 || latest["live-api"].ID != last {
+		t.Errorf("latest %v, %v, want %s", latest, err, last)
 	}
 }
 

@@ -32,6 +32,10 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// readers is how many reads may run at once: more than that gain nothing on few
+// cores, and each has a cache of up to 2 MB.
+const readers = 4
+
 // Enqueue inserts one job for a unit within tx.
 type Enqueue = func(ctx context.Context, tx *sql.Tx, u incident.Unit) error
 
@@ -45,7 +49,8 @@ type Options struct {
 
 // Store is the durable memory. It is safe for concurrent use.
 type Store struct {
-	db   *sql.DB
+	db   *sql.DB  // writes
+	read *sql.DB  // reads what was committed, beside the writes
 	root *os.Root // the blobs folder; names below it can't leave it
 	lock *os.File
 	now  func() time.Time
@@ -89,16 +94,25 @@ func Open(ctx context.Context, opt Options) (_ *Store, err error) {
 	}
 	// _txlock=immediate: a transaction that reads and then writes would
 	// otherwise fail with SQLITE_BUSY_SNAPSHOT, which no timeout cures.
-	// synchronous=FULL: an accepted alert survives a power cut.
+	// synchronous=NORMAL: what was committed survives the process at once, and a
+	// power cut after the next wait for the disk, as safely has. Work that is
+	// lost is done again.
 	// The name is escaped: a % or a ? in it would mean something else there.
-	dsn := "file:" + (&url.URL{Path: file}).EscapedPath() + "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)" +
-		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
-	if s.db, err = sql.Open("sqlite", dsn); err != nil {
+	dsn := "file:" + (&url.URL{Path: file}).EscapedPath() + "?_pragma=busy_timeout(10000)"
+	if s.db, err = sql.Open("sqlite", dsn+"&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)&_txlock=immediate"); err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	// One connection is a fair queue for SQLite's single writer. It also means
-	// that a query outside an open transaction waits for it: inside one, use tx.
+	// that a query of this pool outside an open transaction waits for it: inside
+	// one, use tx.
 	s.db.SetMaxOpenConns(1)
+	// Readers wait for no writer and hold none up: a person who looks does not
+	// queue behind the disk.
+	if s.read, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	s.read.SetMaxOpenConns(readers)
+	s.read.SetMaxIdleConns(readers)
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return nil, err
@@ -136,8 +150,10 @@ func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 // Close releases the folder. The queue must have stopped before.
 func (s *Store) Close() error {
 	var errs []error
-	if s.db != nil {
-		errs = append(errs, s.db.Close())
+	for _, db := range []*sql.DB{s.read, s.db} { // the writer last: it tidies up
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
 	}
 	if s.root != nil {
 		errs = append(errs, s.root.Close())
@@ -149,9 +165,43 @@ func (s *Store) Close() error {
 }
 
 // inTx runs f in one transaction. f must use tx alone: the pool has a single
-// connection, so a query beside it would wait for ever.
+// connection, so a write beside it would wait for ever, and a read would not see
+// what the transaction has written.
 func (s *Store) inTx(ctx context.Context, what string, f func(tx *sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+	return transact(ctx, s.db, what, f)
+}
+
+// safely is inTx for what must survive a power cut: it is on disk, with all that
+// was committed before it, when safely returns. That costs the single connection
+// a wait for the disk, so it is for what was promised to somebody.
+func (s *Store) safely(ctx context.Context, what string, f func(tx *sql.Tx) error) error {
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	defer conn.Close() // gives it back
+	if _, err := conn.ExecContext(ctx, `PRAGMA synchronous = FULL`); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	defer func() { // when it fails, later commits are safer than they need be
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), `PRAGMA synchronous = NORMAL`)
+	}()
+	return transact(ctx, conn, what, f)
+}
+
+// put is safely for one statement.
+func (s *Store) put(ctx context.Context, what, query string, args ...any) error {
+	return s.safely(ctx, what, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, query, args...)
+		return err
+	})
+}
+
+func transact(ctx context.Context, db interface {
+	BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
+}, what string, f func(tx *sql.Tx) error,
+) error {
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

@@ -34,6 +34,15 @@ const (
 	Help     Verb = "help"     // help [COMMAND]
 )
 
+// Changes reports whether it asks for something that stays, and not for a look.
+func (v Verb) Changes() bool {
+	switch v {
+	case Capture, Diff, Verify, Mute, Unmute, Digest:
+		return true
+	}
+	return false
+}
+
 // Command is one understood line. Zero fields were not given.
 type Command struct {
 	Verb    Verb

@@ -28,7 +28,20 @@ CREATE TABLE seen (
 );
 CREATE INDEX seen_at ON seen (at);
 
+-- What people look for: the fix of an incident, the incident of a thread, the
+-- alerts of a service.
+CREATE INDEX incident_cycle ON incident (cycle);
+CREATE INDEX incident_place ON incident (doc ->> '$.alert.place.channel', doc ->> '$.alert.place.thread');
+CREATE INDEX effect_ref ON effect (step, doc ->> '$.ref');
+CREATE INDEX alert_own ON alert (doc ->> '$.id');
+CREATE INDEX alert_service ON alert (doc ->> '$.key.service');
+
 -- +goose Down
+DROP INDEX alert_service;
+DROP INDEX alert_own;
+DROP INDEX effect_ref;
+DROP INDEX incident_place;
+DROP INDEX incident_cycle;
 DROP TABLE seen;
 DROP TABLE digest;
 DROP TABLE deed;
