@@ -98,9 +98,11 @@ type Bot struct {
 	now      func() time.Time
 	edits    pace
 	gate     gate
+	health   *health
 
-	mu   sync.Mutex // protects self
-	self string     // the bot's own id; "" until it was asked for
+	mu     sync.Mutex      // protects self and joined
+	self   string          // the bot's own id; "" until it was asked for
+	joined map[string]bool // channels that it tried to join
 }
 
 // Limits on what Slack may take and send.
@@ -156,6 +158,7 @@ func New(opt Options) (*Bot, error) {
 		api:    slack.New(opt.Token, slack.OptionAPIURL(opt.APIURL), slack.OptionHTTPClient(client)),
 		apiURL: api, http: client, clicks: opt.Interactive, log: opt.Logger, now: opt.Now,
 		edits: pace{every: opt.EditEvery, last: map[string]time.Time{}}, gate: gate{doors: map[string]*door{}},
+		health: newHealth(opt.Logger), joined: map[string]bool{},
 	}, nil
 }
 

@@ -2,7 +2,8 @@
 // channels, messages, threads and files, and behaves like the real one where
 // that matters to a bot. It checks tokens, scopes, memberships and the limits
 // of messages, answers uploads before it has processed them, and can be told
-// to fail, to be slow to show a file, or to stop a caller at any point.
+// to fail, by chance too, to be slow to show a file, to be down, or to stop a
+// caller at any point.
 //
 // It serves the Web API, and a page that shows the channels as a person would
 // see them.
@@ -43,6 +44,11 @@ type Options struct {
 	// Limit, when not nil, says how long a call to a method in a channel ("" for
 	// methods without one) has to wait; it is refused then, as one too many.
 	Limit func(method, channel string) time.Duration
+	// Faults go wrong by chance; the zero value means none.
+	Faults Faults
+	// Rates says that what Slack allows of messages a second and calls a minute
+	// is enforced.
+	Rates bool
 	Now   func() time.Time // nil means time.Now
 }
 
@@ -104,6 +110,10 @@ type Server struct {
 	lose     bool          // completed files are never shown
 	version  int           // grows with every change
 	changed  chan struct{} // closed and replaced with every change
+	faulty   faulty
+	refusal  string // what every call is answered with; "" for nothing
+	passed   map[string][]time.Time // calls that count for a rate, by method and channel
+	over     map[string]int
 }
 
 // New returns a workspace that does not listen: its API is reached through
@@ -127,11 +137,13 @@ func New(opt Options) *Server {
 	if opt.Channels == nil {
 		opt.Channels = []Channel{{ID: "C0PROFBOT0", Name: "ops-alerts"}}
 	}
+	opt.Channels = slices.Clone(opt.Channels) // joining one changes it
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
 	return &Server{
 		opt: opt, url: "http://slack.test", failures: map[string][]Failure{}, calls: map[string][]time.Time{}, changed: make(chan struct{}),
+		faulty: newFaulty(opt.Faults), passed: map[string][]time.Time{}, over: map[string]int{},
 	}
 }
 
@@ -213,6 +225,16 @@ func (s *Server) LoseShares(lose bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lose = lose
+}
+
+// Archive says whether nothing can be written to a channel any more.
+func (s *Server) Archive(channel string, archived bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.channel(channel); c != nil {
+		c.Archived = archived
+		s.changeLocked()
+	}
 }
 
 // Calls lists when a method was called with a good token, failed calls included.
