@@ -148,7 +148,7 @@ func (h *health) illLocked(ctx context.Context, now time.Time, kind string, fail
 		return
 	}
 	i.logged = true
-	h.log.ErrorContext(ctx, "telling does not work, what is untold waits", "what", cmp.Or(kind, "slack"), "since", i.since, "error", fail)
+	h.log.ErrorContext(ctx, "telling does not work", "what", cmp.Or(kind, "slack"), "since", i.since, "error", fail)
 }
 
 func (h *health) wellLocked(ctx context.Context, now time.Time, kinds ...string) {

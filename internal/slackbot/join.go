@@ -34,7 +34,7 @@ func (b *Bot) join(ctx context.Context, channel string) bool {
 		b.log.InfoContext(ctx, "joined a channel", "channel", channel)
 		return true
 	}
-	if e := err; !e.refused() { // it was not answered: that was no try
+	if !err.refused() { // nobody has decided: that was no try
 		b.mu.Lock()
 		delete(b.joined, channel)
 		b.mu.Unlock()
@@ -43,14 +43,16 @@ func (b *Bot) join(ctx context.Context, channel string) bool {
 	return false
 }
 
-// gone says in a few words why nothing can be told in a channel any more; ""
-// when err is about something else.
+// gone says in a few words why nothing can be told in a channel; "" when err is
+// about something else.
 func gone(err error) string {
 	switch code(err) {
 	case "is_archived":
 		return "is archived"
 	case "channel_not_found":
-		return "cannot be found"
+		return "cannot be found; if it is private, type /invite and the bot's name there"
+	case "not_in_channel":
+		return "does not have the bot in it; type /invite and the bot's name there"
 	}
 	return ""
 }

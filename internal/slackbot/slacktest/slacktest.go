@@ -10,6 +10,7 @@
 package slacktest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -200,7 +201,7 @@ func (t inProcess) RoundTrip(req *http.Request) (resp *http.Response, err error)
 			if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
-			resp, err = nil, errors.New("connection reset by peer")
+			resp, err = nil, cmp.Or(context.Cause(req.Context()), errors.New("connection reset by peer"))
 		}
 	}()
 	rec := httptest.NewRecorder()
