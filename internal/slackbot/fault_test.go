@@ -342,7 +342,7 @@ func TestAnHourWithoutSlack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				const n = 40
+				const n = 12
 				s := slacktest.New(stormOptions())
 				log := &logs{}
 				p := newPress(t, s, func(o *slackbot.Options) {
@@ -354,7 +354,7 @@ func TestAnHourWithoutSlack(t *testing.T) {
 				for i := range incidents {
 					incidents[i] = stormIncident(i)
 					telling.Go(func() {
-						<-time.After(time.Duration(i) * 3 * time.Second)
+						<-time.After(time.Duration(i) * 8 * time.Second)
 						p.tell(newLedger(), incidents[i], 10*time.Second)
 					})
 				}

@@ -87,10 +87,10 @@ func TestOldestFirst(t *testing.T) {
 		}
 		publish("first", 0) // the next one may pass in a second
 		var telling sync.WaitGroup
-		for i, age := range []time.Duration{1, 3, 2, 4} {
+		for i, age := range []int{1, 3, 2, 4} {
 			telling.Go(func() {
 				<-time.After(time.Duration(i) * time.Millisecond)
-				publish(fmt.Sprint(int(age), "h"), age*time.Hour)
+				publish(fmt.Sprint(age, "h"), time.Duration(age)*time.Hour)
 			})
 		}
 		telling.Wait()

@@ -18,7 +18,7 @@ const (
 	illAfter = time.Minute
 	// probeEvery is how often Slack is asked whether it takes calls again, for
 	// all incidents together.
-	probeEvery = 15 * time.Second
+	probeEvery = 30 * time.Second
 	// waitsFor is how long a failure and a waiting incident count without
 	// another try: longer than the pause between two.
 	waitsFor = 10 * time.Minute
@@ -119,6 +119,9 @@ func (h *health) took(ctx context.Context, method, object string, now time.Time,
 		h.wellLocked(ctx, now, allCalls, kind)
 	case fail.Code == "ratelimited":
 		h.wellLocked(ctx, now, allCalls)
+		if h.ills[kind] == nil {
+			h.log.InfoContext(ctx, "slack asks to wait", "what", kind, "for", fail.after.String())
+		}
 		h.illLocked(ctx, now, kind, fail, false)
 	case closed(fail.Code):
 		h.illLocked(ctx, now, allCalls, fail, true)
@@ -165,7 +168,7 @@ func (h *health) tried(id string, now time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.waiting, id)
-	if err != nil {
+	if err != nil { // those that nobody tries any more are forgotten by Trouble
 		h.waiting[id] = now
 	}
 }

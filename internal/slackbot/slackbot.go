@@ -9,6 +9,9 @@
 // about. [RenderRoot], [RenderDetails] and [RenderProof] are the texts, pure
 // functions of the update.
 //
+// Calls are made at the rate that Slack allows, the oldest incident first, and
+// hardly at all while Slack takes none; [Bot.Trouble] says what does not work.
+//
 // Texts that come from outside (titles of alerts, words of targets, names of
 // endpoints) are only ever put where Slack reads no markup: rich text
 // elements, plain text objects and table cells. So they can make no mention,

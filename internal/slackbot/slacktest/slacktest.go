@@ -112,7 +112,7 @@ type Server struct {
 	version  int           // grows with every change
 	changed  chan struct{} // closed and replaced with every change
 	faulty   faulty
-	refusal  string // what every call is answered with; "" for nothing
+	refusal  string                 // what every call is answered with; "" for nothing
 	passed   map[string][]time.Time // calls that count for a rate, by method and channel
 	over     map[string]int
 }
