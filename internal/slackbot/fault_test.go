@@ -69,9 +69,8 @@ func (p *press) publish(led *ledger, u slackbot.Update, limit time.Duration) err
 // tell brings an incident from its first state to its last.
 func (p *press) tell(led *ledger, updates []slackbot.Update, between time.Duration) {
 	var notBefore time.Time
-	failed := 0
 	for _, u := range updates {
-		for {
+		for failed := 0; ; {
 			final := u.Incident.Status.Final()
 			limit := 10 * time.Minute
 			if !final {
@@ -265,7 +264,7 @@ func TestFaultRun(t *testing.T) {
 		if over := s.Over(); len(over) != 0 {
 			t.Errorf("calls beyond what Slack allows: %v", over)
 		}
-		if took > time.Hour {
+		if took > 2*time.Hour { // most of it pauses of the unluckiest
 			t.Errorf("it took %s", took)
 		}
 		calls := map[string]int{}
