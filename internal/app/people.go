@@ -68,7 +68,7 @@ func (p *people) start(ctx context.Context, a *App) {
 
 // trouble is what does not work at the moment, in plain words.
 func (a *App) trouble() []string {
-	var out []string
+	out := a.bot.Trouble()
 	if a.people != nil && a.people.socket != nil {
 		if st := a.people.socket.State(); st.Trouble != "" {
 			out = append(out, fmt.Sprintf("Slack's Socket Mode since %s: %s", st.Since.UTC().Format("15:04 UTC"), st.Trouble))

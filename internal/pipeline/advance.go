@@ -35,7 +35,8 @@ func (w *advanceWorker) Work(ctx context.Context, job *river.Job[advanceArgs]) e
 			}
 		}
 	})
-	if early := (waitError{}); err != nil && ctx.Err() == nil && !errors.As(err, &early) {
+	// What is only to come later has its place in a line, and is no news.
+	if err != nil && ctx.Err() == nil && retryAfter(err) == 0 {
 		w.p.Logger.ErrorContext(ctx, "incident not advanced, will be tried again", "incident", u.Incident, "error", err)
 	}
 	return w.p.again(ctx, job.ID, u, err)
@@ -80,7 +81,7 @@ func (p *Pipeline) beside(ctx context.Context, inc incident.Incident, step func(
 // tellBriefly tells a state that will soon be overtaken.
 func (p *Pipeline) tellBriefly(ctx context.Context, inc incident.Incident) {
 	_, err := within(ctx, 5*time.Second, func(ctx context.Context) (struct{}, error) { return struct{}{}, p.tell(ctx, inc) })
-	if err != nil {
+	if err != nil && retryAfter(err) == 0 {
 		p.Logger.WarnContext(ctx, "progress not told, going on", "incident", inc.ID, "error", err)
 	}
 }

@@ -151,6 +151,8 @@ func TestMention(t *testing.T) {
 			if reply := o.do(r); reply.Body != nil {
 				t.Errorf("an event is acknowledged with %v", reply.Body)
 			}
+			<-time.After(5 * time.Second) // a channel takes a message a second
+			synctest.Wait()
 		}
 		mention("cpu live-api", "")
 		thread := o.s.Thread(channel, ts)

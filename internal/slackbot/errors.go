@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -69,9 +68,9 @@ func code(err error) string {
 func advice(code, needed string) string {
 	switch code {
 	case "not_in_channel":
-		return "invite the bot to the channel (type /invite and the bot's name there)"
+		return "invite the bot to the channel (type /invite and the bot's name there); with the bot scope channels:join it joins public ones by itself"
 	case "channel_not_found":
-		return "use the channel's id, and if the channel is private invite the bot to it"
+		return "use the channel's id, and if the channel is private invite the bot to it (type /invite and the bot's name there)"
 	case "is_archived":
 		return "the channel is archived: bring it back or configure another one"
 	case "invalid_auth", "not_authed":
@@ -102,36 +101,38 @@ func advice(code, needed string) string {
 // defaultRetryAfter is used when Slack says "too many" without saying how long.
 const defaultRetryAfter = 30 * time.Second
 
-// call is once, and after joining the channel once more where that is what is
-// missing: a public channel of the configuration wants no invitation.
+// call makes one call when its turn has come, and not while Slack takes nothing
+// at all. A public channel that the bot is not in yet is joined on the way.
 func (b *Bot) call(ctx context.Context, method, object string, timeout time.Duration, f func(ctx context.Context) error) error {
-	err := b.once(ctx, method, object, timeout, f)
-	if code(err) != "not_in_channel" || !slices.Contains(b.everyChannel(), object) {
-		return err
+	_, telling := lineOf(ctx)
+	if telling {
+		if wait, why := b.health.ask(b.now()); wait > 0 {
+			return notAsked(method, object, why, wait)
+		}
 	}
-	if jerr := b.once(ctx, "conversations.join", object, callTimeout, func(ctx context.Context) error {
-		_, _, _, err := b.api.JoinConversationContext(ctx, object)
+	later, err := b.gate.pass(ctx, method, object, b.now)
+	switch {
+	case err != nil:
 		return err
-	}); jerr != nil {
-		b.log.WarnContext(ctx, "channel not joined", "channel", object, "error", jerr)
-		return err // and what to do about it
+	case later > 0:
+		return notAsked(method, object, "", later)
 	}
-	b.log.InfoContext(ctx, "channel joined", "channel", object)
-	return b.once(ctx, method, object, timeout, f)
+	fail := b.attempt(ctx, method, object, timeout, f)
+	if fail != nil && fail.Code == "not_in_channel" && b.join(ctx, object) {
+		fail = b.attempt(ctx, method, object, timeout, f)
+	}
+	if telling && ctx.Err() == nil {
+		b.health.took(ctx, method, object, b.now(), fail)
+	}
+	if fail != nil {
+		return fail
+	}
+	return nil
 }
 
-// once runs one request with a deadline and gives its error a common form.
-func (b *Bot) once(ctx context.Context, method, object string, timeout time.Duration, f func(ctx context.Context) error) error {
-	kind := "" // of calls that have a gate: those that a storm makes most of
-	switch method {
-	case "chat.postMessage":
-		kind = method + " " + object // counted by channel
-	case "chat.update":
-		kind = method // counted by workspace
-	}
-	if wait := b.gate.pass(kind, b.now()); kind != "" && wait > 0 {
-		return &Error{Call: method, Object: object, Code: "ratelimited", Advice: advice("ratelimited", ""), after: wait, err: errors.New("not asked yet: others wait for their turn")}
-	}
+// attempt runs one request with a deadline and gives its error a common form;
+// nil when it worked.
+func (b *Bot) attempt(ctx context.Context, method, object string, timeout time.Duration, f func(ctx context.Context) error) *Error {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
 	defer cancel()
 	err := f(ctx)
@@ -161,8 +162,8 @@ func (b *Bot) once(ctx context.Context, method, object string, timeout time.Dura
 	} else if s, ok := errors.AsType[slack.StatusCodeError](err); ok && s.Code == http.StatusTooManyRequests {
 		e.Code, e.after = "ratelimited", defaultRetryAfter
 	}
-	if e.Code == "ratelimited" && kind != "" {
-		e.after = b.gate.refused(kind, b.now(), e.after)
+	if e.Code == "ratelimited" {
+		e.after = b.gate.refused(method, object, b.now(), e.after)
 	}
 	// A proxy or a middlebox may echo what it was sent.
 	if strings.Contains(err.Error(), b.token) {

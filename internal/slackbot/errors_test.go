@@ -44,7 +44,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	} {
 		t.Run(code, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := slacktest.New(slacktest.Options{})
+				s := slacktest.New(slacktest.Options{Scopes: []string{"chat:write"}}) // and none to join a channel
 				s.FailNext("chat.postMessage", slacktest.Failure{Code: code})
 				err := newBot(t, s).Publish(t.Context(), newLedger(), states()[0])
 				e, ok := errors.AsType[*slackbot.Error](err)

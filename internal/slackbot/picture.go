@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,9 +25,9 @@ const (
 	shareWait = 30 * time.Second
 	pollFirst = 500 * time.Millisecond
 	pollMost  = 8 * time.Second
-	// pictureFor is how long a picture is tried before a link is told instead:
-	// an incident is news for minutes.
-	pictureFor = 10 * time.Minute
+	// pictureTries is how often a picture may fail, while Slack takes other
+	// calls, before a link is told instead: about ten minutes of retries.
+	pictureTries = 10
 )
 
 // picture is one to share, and the step that shares it. Where it cannot be
@@ -73,9 +74,8 @@ func (t *thread) picture(ctx context.Context, pic picture) error {
 	case err == nil && ts == "":
 		reason = "Slack took the picture and does not show it"
 	case err != nil:
-		fail, _ := errors.AsType[*Error](err)
-		if (fail == nil || !fail.refused()) && t.now().Sub(e.At) < pictureFor {
-			return err // another try may help
+		if again, saveErr := t.again(ctx, pic, &e, err); again || saveErr != nil {
+			return errors.Join(err, saveErr)
 		}
 		reason = "the picture could not be uploaded (" + err.Error() + ")"
 	}
@@ -90,21 +90,40 @@ func (t *thread) picture(ctx context.Context, pic picture) error {
 	return t.led.Save(ctx, pic.step, e)
 }
 
+// again reports whether another try of a picture may help. It counts those that
+// failed, in the effect's Digest: not those that were to come later, and not
+// those of a time when Slack took nothing at all.
+func (t *thread) again(ctx context.Context, pic picture, e *incident.Effect, err error) (bool, error) {
+	fail, _ := errors.AsType[*Error](err)
+	switch {
+	case fail != nil && fail.refused() && !closed(fail.Code):
+		return false, nil
+	case fail != nil && (fail.after > 0 || closed(fail.Code)), !t.health.workedSince(e.At):
+		return true, nil
+	}
+	tries, _ := strconv.Atoi(e.Digest) // "" is none so far
+	if tries++; tries >= pictureTries {
+		return false, nil
+	}
+	e.Digest, e.At = strconv.Itoa(tries), t.now()
+	return true, t.led.Save(ctx, pic.step, *e)
+}
+
 // share uploads and shares the picture as far as e says that it is not done
 // yet. It returns "" when Slack has the picture and does not show it.
 func (t *thread) share(ctx context.Context, pic picture, e *incident.Effect) (ts string, err error) {
 	if e.Ref != "" {
 		// Killed between sharing and remembering it, or before sharing.
-		ts, err := t.shared(ctx, e.Ref, e.At, true)
-		if err != nil || ts != "" {
-			return ts, err
+		ts, known, err := t.shared(ctx, e.Ref, e.At, true)
+		if err != nil || known {
+			return ts, err // sharing what Slack has might show it twice
 		}
 	} else {
 		id, err := t.upload(ctx, pic)
 		if err != nil {
 			return "", err
 		}
-		e.Ref = id
+		e.Ref, e.Digest = id, ""
 		if err := t.led.Save(ctx, pic.step, *e); err != nil {
 			return "", err
 		}
@@ -127,52 +146,59 @@ func (t *thread) share(ctx context.Context, pic picture, e *incident.Effect) (ts
 	if err != nil {
 		return "", err
 	}
-	return t.shared(ctx, e.Ref, e.At, false)
+	ts, _, err = t.shared(ctx, e.Ref, e.At, false)
+	return ts, err
 }
 
 // shared waits for the share of a file in the thread and returns its
 // timestamp, or "" when none appears. With unsure set, a file that Slack does
 // not know was never shared, and there is no need to wait.
-func (t *thread) shared(ctx context.Context, id string, since time.Time, unsure bool) (string, error) {
-	wait, left := pollFirst, shareWait
-	for {
-		var file *slack.File
-		err := t.call(ctx, "files.info", id, callTimeout, func(ctx context.Context) (err error) {
-			file, _, _, err = t.api.GetFileInfoContext(ctx, id, 0, 0)
-			return err
-		})
-		switch {
-		case err == nil:
-			if ts := shareIn(file, t.channel, t.ts); ts != "" {
-				return ts, nil
+func (t *thread) shared(ctx context.Context, id string, since time.Time, unsure bool) (ts string, known bool, err error) {
+	wait, end := pollFirst, t.now().Add(shareWait)
+	for look := unsure; ; look = true { // right after the sharing there is nothing to see yet
+		err = nil
+		if look {
+			var file *slack.File
+			err = t.call(ctx, "files.info", id, callTimeout, func(ctx context.Context) (err error) {
+				file, _, _, err = t.api.GetFileInfoContext(ctx, id, 0, 0)
+				return err
+			})
+			fail, _ := errors.AsType[*Error](err)
+			switch {
+			case err == nil:
+				known = true
+				if ts := shareIn(file, t.channel, t.ts); ts != "" {
+					return ts, true, nil
+				}
+			case ctx.Err() != nil, fail == nil, fail.after > 0, closed(fail.Code):
+				return "", known, err
+			case fail.Code == "file_not_found" && unsure:
+				return "", false, nil
+			case fail.Code == "missing_scope":
+				end = t.now() // the thread itself is the only place left to look
+			case fail.Code != "file_not_found" && fail.refused():
+				return "", known, err
 			}
-		case code(err) == "file_not_found" && unsure:
-			return "", nil
-		case code(err) == "missing_scope":
-			left = 0 // the thread itself is the only place left to look
-		case code(err) != "file_not_found":
-			return "", err
 		}
-		if left <= 0 {
+		if !t.now().Before(end) {
 			ts, findErr := t.find(ctx, t.channel, t.ts, since, func(m slack.Message) bool {
 				return slices.ContainsFunc(m.Files, func(f slack.File) bool { return f.ID == id })
 			})
 			if ts != "" || findErr != nil {
-				return ts, findErr
+				return ts, true, findErr
 			}
-			if code(err) == "missing_scope" {
-				return "", err
+			if code(err) == "file_not_found" {
+				err = nil // not known is not shown
 			}
-			return "", nil
+			return "", known, err
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return "", context.Cause(ctx)
+			return "", known, context.Cause(ctx)
 		}
-		left -= wait
 		wait = min(2*wait, pollMost)
 	}
 }

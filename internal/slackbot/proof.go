@@ -16,6 +16,7 @@ import (
 // and deletion holds here too.
 func (b *Bot) PublishProof(ctx context.Context, led, of Ledger, u Update) error {
 	t := &thread{Bot: b, led: led, u: u}
+	ctx = inLine(ctx, turn{since: u.Incident.Opened})
 	err := t.proof(ctx, of)
 	if err == nil && u.Incident.Status == incident.StatusDone && u.Report != nil {
 		err = t.pictures(ctx)

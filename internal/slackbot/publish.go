@@ -64,6 +64,7 @@ type thread struct {
 // try makes sense. A thread that somebody deleted stays deleted.
 func (b *Bot) Publish(ctx context.Context, led Ledger, u Update) error {
 	t := &thread{Bot: b, led: led, u: u}
+	ctx = inLine(ctx, turn{since: u.Incident.Opened})
 	err := t.root(ctx)
 	if err == nil && u.Incident.Status == incident.StatusDone && u.Report != nil {
 		err = t.pictures(ctx)
@@ -81,9 +82,11 @@ func (b *Bot) Publish(ctx context.Context, led Ledger, u Update) error {
 // told is how a publishing ends.
 func (t *thread) told(ctx context.Context, err error) error {
 	if errors.Is(err, errDeleted) {
+		t.health.tried(t.u.Incident.ID, t.now(), nil)
 		t.log.WarnContext(ctx, "incident not told any more", "incident", t.u.Incident.ID, "reason", err)
 		return nil
 	}
+	t.health.tried(t.u.Incident.ID, t.now(), err)
 	if err != nil {
 		return fmt.Errorf("tell incident %q: %w", t.u.Incident.ID, err)
 	}
@@ -124,13 +127,19 @@ func (t *thread) recovered(ctx context.Context) error {
 }
 
 // progress posts the message that follows an incident's progress, or edits it,
-// and returns its "channel/ts". An empty channel is the service's.
+// and returns its "channel/ts". An empty channel is the service's; when nothing
+// can be told there at all, it goes to the channel for all services, and says so.
 func (t *thread) progress(ctx context.Context, step, channel, parent string, render func(u Update, clicks bool) Message) (ref string, err error) {
 	e, err := t.led.Load(ctx, step)
 	if err != nil {
 		return "", err
 	}
-	msg, digest := render(t.u, t.clicks), digestOf(render(stable(t.u), t.clicks))
+	from, err := t.led.Load(ctx, moved(step))
+	if err != nil {
+		return "", err
+	}
+	where := noting(render, from)
+	msg, digest := where(t.u, t.clicks), digestOf(where(stable(t.u), t.clicks))
 	if e.State != incident.EffectDone {
 		if channel == "" {
 			channel = t.channelFor(t.u.Incident.Alert)
@@ -138,7 +147,18 @@ func (t *thread) progress(ctx context.Context, step, channel, parent string, ren
 		if e.Ref != "" {
 			channel = e.Ref // where it was begun, whatever the configuration says by now
 		}
-		if e, err = t.post(ctx, step, e, channel, parent, msg, digest); err != nil {
+		e, err = t.post(ctx, step, e, channel, parent, msg, digest)
+		if why := gone(err); why != "" && parent == "" && channel != t.Bot.channel {
+			t.log.WarnContext(ctx, "telling an incident in the channel for all", "incident", t.u.Incident.ID, "instead_of", channel, "error", err)
+			from = incident.Effect{State: incident.EffectDone, Ref: channel + "/" + why, At: t.now()}
+			if err := t.led.Save(ctx, moved(step), from); err != nil {
+				return "", err
+			}
+			where = noting(render, from)
+			msg, digest = where(t.u, t.clicks), digestOf(where(stable(t.u), t.clicks))
+			e, err = t.post(ctx, step, incident.Effect{}, t.Bot.channel, parent, msg, digest)
+		}
+		if err != nil {
 			return "", err
 		}
 	}
@@ -158,11 +178,12 @@ func (t *thread) progress(ctx context.Context, step, channel, parent string, ren
 // out: when something newer will come soon.
 func (t *thread) mayEdit(ctx context.Context, ref string) (bool, error) {
 	wait := t.edits.delay(ref, t.now())
+	soon := wait <= 0 && t.gate.free("chat.update", "", t.now())
+	if !soon && !t.u.Incident.Status.Final() && !t.lasts(wait+t.edits.every) {
+		return false, nil
+	}
 	if wait <= 0 {
 		return true, nil
-	}
-	if !t.u.Incident.Status.Final() && !t.lasts(wait+t.edits.every) {
-		return false, nil
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -258,6 +279,7 @@ func (t *thread) post(ctx context.Context, step string, e incident.Effect, chann
 func (t *thread) edit(ctx context.Context, step string, e incident.Effect, msg Message, digest string) error {
 	channel, ts, _ := strings.Cut(e.Ref, "/")
 	t.edits.edited(e.Ref, t.now())
+	ctx = inLine(ctx, turn{progress: !t.u.Incident.Status.Final(), since: t.u.Incident.Opened})
 	_, err := t.send(ctx, "chat.update", channel, step, slack.MsgOptionUpdate(ts), msg)
 	e.Digest, e.At = digest, t.now()
 	switch code(err) {

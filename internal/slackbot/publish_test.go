@@ -45,7 +45,7 @@ func content(s *slacktest.Server) []string {
 	var out []string
 	for _, m := range s.Messages(channel) {
 		for _, r := range s.Thread(channel, m.TS) {
-			out = append(out, fmt.Sprintf("%s %s %d files", r.Text, r.Blocks, len(r.Files)))
+			out = append(out, fmt.Sprintf("%s %s %d files, in the channel too: %t", r.Text, r.Blocks, len(r.Files), r.Broadcast))
 		}
 	}
 	slices.Sort(out)
@@ -177,6 +177,13 @@ func TestKilledAnywhere(t *testing.T) {
 	})
 	if len(points) < 30 {
 		t.Fatalf("only %d points to be killed at: %v", len(points), points)
+	}
+	for _, step := range []string{"root", "picture", "picture-diff", "details", "recovered"} {
+		for _, save := range []string{"before save ", "after save "} {
+			if !slices.Contains(points, save+step) {
+				t.Errorf("no point %q", save+step)
+			}
+		}
 	}
 	check := func(t *testing.T, k *killer) {
 		s := live(t, k)

@@ -13,6 +13,9 @@
 // receive), understands them (package command), looks whether they may, and
 // asks a [Backend]. Answers are pure functions too.
 //
+// Calls are made at the rate that Slack allows, the oldest incident first, and
+// hardly at all while Slack takes none; [Bot.Trouble] says what does not work.
+//
 // Texts that come from outside (titles of alerts, words of targets, names of
 // endpoints) are only ever put where Slack reads no markup: rich text
 // elements, plain text objects and table cells. So they can make no mention,
@@ -113,9 +116,11 @@ type Bot struct {
 	now      func() time.Time
 	edits    pace
 	gate     gate
+	health   *health
 
-	mu   sync.Mutex // protects self
-	self identity   // zero until it was asked for
+	mu     sync.Mutex      // protects self and joined
+	self   identity        // zero until it was asked for
+	joined map[string]bool // channels that it tried to join
 }
 
 // Limits on what Slack may take and send.
@@ -172,6 +177,7 @@ func New(opt Options) (*Bot, error) {
 		api:    slack.New(opt.Token, slack.OptionAPIURL(opt.APIURL), slack.OptionHTTPClient(client)),
 		apiURL: api, http: client, clicks: opt.Interactive, log: opt.Logger, now: opt.Now,
 		edits: pace{every: opt.EditEvery, last: map[string]time.Time{}}, gate: gate{doors: map[string]*door{}},
+		health: newHealth(opt.Logger), joined: map[string]bool{},
 	}, nil
 }
 

@@ -107,8 +107,12 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	if s.opt.Before != nil {
 		s.opt.Before(name)
 	}
-	if f, ok := s.failure(name); ok {
-		f.write(w)
+	fail, failed, fault, wait := s.disturbance(name, form.Get("channel"))
+	switch {
+	case failed:
+		fail.write(w)
+		return
+	case fault.before(w, wait):
 		return
 	}
 	if s.opt.Limit != nil {
@@ -128,6 +132,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	if s.opt.After != nil {
 		s.opt.After(name)
 	}
+	fault.after(w, r)
 	if out == nil {
 		out = answer{}
 	}
@@ -138,17 +143,24 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, out)
 }
 
-// failure counts a call and takes the next failure asked for.
-func (s *Server) failure(method string) (Failure, bool) {
+// disturbance counts a call and says what goes wrong with it: the next failure
+// that was asked for, or what chance and the rates want.
+func (s *Server) disturbance(method, channel string) (fail Failure, failed bool, fault Fault, retryAfter time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls[method] = append(s.calls[method], s.opt.Now())
-	queue := s.failures[method]
-	if len(queue) == 0 {
-		return Failure{}, false
+	if s.refusal != "" && method != "upload" {
+		return Failure{Code: s.refusal}, true, "", 0
 	}
-	s.failures[method] = queue[1:]
-	return queue[0], true
+	if queue := s.failures[method]; len(queue) > 0 {
+		s.failures[method] = queue[1:]
+		return queue[0], true, "", 0
+	}
+	if wait := s.limitLocked(method, channel); wait > 0 {
+		return Failure{RetryAfter: wait}, true, "", 0
+	}
+	fault, retryAfter = s.drawLocked()
+	return Failure{}, false, fault, retryAfter
 }
 
 func (f Failure) write(w http.ResponseWriter) {
@@ -211,20 +223,6 @@ func (s *Server) authTest(url.Values) (answer, string) {
 	return answer{"url": s.url + "/", "team": s.opt.Team, "user": s.opt.BotName, "team_id": "T0TEST", "user_id": s.opt.BotUser, "bot_id": "B0TEST"}, ""
 }
 
-func (s *Server) conversationsJoin(form url.Values) (answer, string) {
-	c := s.channel(form.Get("channel"))
-	switch {
-	case c == nil || c.Private && c.Outside:
-		return nil, "channel_not_found"
-	case c.Private:
-		return nil, "method_not_supported_for_channel_type"
-	case c.Archived:
-		return nil, "is_archived"
-	}
-	c.Outside = false
-	return s.conversationsInfo(form)
-}
-
 func (s *Server) conversationsInfo(form url.Values) (answer, string) {
 	c := s.channel(form.Get("channel"))
 	if c == nil || (c.Private && c.Outside) {
@@ -233,4 +231,20 @@ func (s *Server) conversationsInfo(form url.Values) (answer, string) {
 	return answer{"channel": answer{
 		"id": c.ID, "name": c.Name, "is_channel": !c.Private, "is_private": c.Private, "is_archived": c.Archived, "is_member": !c.Outside,
 	}}, ""
+}
+
+// conversationsJoin makes the bot a member of a public channel.
+func (s *Server) conversationsJoin(form url.Values) (answer, string) {
+	c := s.channel(form.Get("channel"))
+	switch {
+	case c == nil || (c.Private && c.Outside):
+		return nil, "channel_not_found"
+	case c.Private:
+		return nil, "method_not_supported_for_channel_type"
+	case c.Archived:
+		return nil, "is_archived"
+	}
+	c.Outside = false
+	s.changeLocked()
+	return answer{"channel": answer{"id": c.ID, "name": c.Name, "is_channel": true, "is_member": true}}, ""
 }

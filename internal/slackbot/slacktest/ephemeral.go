@@ -86,14 +86,19 @@ func (s *Server) serveResponse(w http.ResponseWriter, r *http.Request) {
 	if s.opt.Before != nil {
 		s.opt.Before("response")
 	}
-	if f, ok := s.failure("response"); ok {
-		f.write(w)
+	fail, failed, fault, wait := s.disturbance("response", "")
+	switch {
+	case failed:
+		fail.write(w)
+		return
+	case fault.before(w, wait):
 		return
 	}
 	code := s.respond(r.PathValue("secret"), http.MaxBytesReader(w, r.Body, maxForm))
 	if s.opt.After != nil {
 		s.opt.After("response")
 	}
+	fault.after(w, r)
 	if code != "" {
 		writeJSON(w, http.StatusNotFound, answer{"ok": false, "error": code})
 		return

@@ -83,8 +83,12 @@ func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request) {
 	if s.opt.Before != nil {
 		s.opt.Before("upload")
 	}
-	if f, ok := s.failure("upload"); ok {
-		f.write(w)
+	fail, failed, fault, wait := s.disturbance("upload", "")
+	switch {
+	case failed:
+		fail.write(w)
+		return
+	case fault.before(w, wait):
 		return
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxFile))
@@ -112,6 +116,7 @@ func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request) {
 	if s.opt.After != nil {
 		s.opt.After("upload")
 	}
+	fault.after(w, r)
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text)
 }

@@ -2,13 +2,15 @@
 // channels, messages, threads and files, and behaves like the real one where
 // that matters to a bot. It checks tokens, scopes, memberships and the limits
 // of messages, answers uploads before it has processed them, and can be told
-// to fail, to be slow to show a file, or to stop a caller at any point.
+// to fail, by chance too, to be slow to show a file, to be down, or to stop a
+// caller at any point.
 //
 // It serves the Web API, and a page that shows the channels as a person would
 // see them.
 package slacktest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,6 +47,11 @@ type Options struct {
 	// Limit, when not nil, says how long a call to a method in a channel ("" for
 	// methods without one) has to wait; it is refused then, as one too many.
 	Limit func(method, channel string) time.Duration
+	// Faults go wrong by chance; the zero value means none.
+	Faults Faults
+	// Rates says that what Slack allows of messages a second and calls a minute
+	// is enforced.
+	Rates bool
 	Now   func() time.Time // nil means time.Now
 }
 
@@ -112,6 +119,10 @@ type Server struct {
 	lastID   int           // of a ticket or an envelope
 	version  int           // grows with every change
 	changed  chan struct{} // closed and replaced with every change
+	faulty   faulty
+	refusal  string                 // what every call is answered with; "" for nothing
+	passed   map[string][]time.Time // calls that count for a rate, by method and channel
+	over     map[string]int
 }
 
 // New returns a workspace that does not listen: its API is reached through
@@ -144,6 +155,7 @@ func New(opt Options) *Server {
 	}
 	return &Server{
 		opt: opt, url: "http://slack.test", failures: map[string][]Failure{}, calls: map[string][]time.Time{}, tickets: map[string]bool{}, changed: make(chan struct{}),
+		faulty: newFaulty(opt.Faults), passed: map[string][]time.Time{}, over: map[string]int{},
 	}
 }
 
@@ -201,7 +213,7 @@ func (t inProcess) RoundTrip(req *http.Request) (resp *http.Response, err error)
 			if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
-			resp, err = nil, errors.New("connection reset by peer")
+			resp, err = nil, cmp.Or(context.Cause(req.Context()), errors.New("connection reset by peer"))
 		}
 	}()
 	rec := httptest.NewRecorder()
@@ -226,6 +238,16 @@ func (s *Server) LoseShares(lose bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lose = lose
+}
+
+// Archive says whether nothing can be written to a channel any more.
+func (s *Server) Archive(channel string, archived bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.channel(channel); c != nil {
+		c.Archived = archived
+		s.changeLocked()
+	}
 }
 
 // Calls lists when a method was called with a good token, failed calls included.
