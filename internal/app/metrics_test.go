@@ -83,7 +83,7 @@ func TestMetricsMove(t *testing.T) {
 		`profbot_pull_wait_seconds_count{profile="cpu"}`:                                             2,
 		`profbot_pull_duration_seconds_count{outcome="stored",profile="allocs"}`:                     4,
 		`profbot_outbound_requests_total{code="200",operation="chat.postMessage",peer="slack"}`:      3,
-		`profbot_outbound_requests_total{code="200",operation="upload",peer="slack"}`:                1,
+		`profbot_outbound_requests_total{code="200",operation="upload",peer="slack"}`:                2,
 		`profbot_outbound_request_duration_seconds_count{operation="chat.postMessage",peer="slack"}`: 3,
 	} {
 		if got := w.metric(a, series); got != want {
