@@ -101,7 +101,11 @@ func (w *around) told(t *testing.T, a *App) (text string, p Progress) {
 	defer func() { w.t = outer }()
 	w.untilSlack("verdict, picture and details are there", func() bool {
 		roots := w.slack.Messages(channel)
-		return len(roots) == 1 && len(w.slack.Thread(channel, roots[0].TS)) == 3
+		if len(roots) != 1 {
+			return false
+		}
+		thread := w.slack.Thread(channel, roots[0].TS) // the details come last, after one picture or two
+		return len(thread) >= 3 && len(thread[len(thread)-1].Files) == 0
 	})
 	text = w.slack.Text(channel)
 	if !strings.Contains(text, verdict) {
