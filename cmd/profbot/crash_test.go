@@ -56,6 +56,8 @@ var killPoints = []struct {
 	{"after the upload", "slack:after:upload", 1},
 	{"before the share", "slack:before:files.completeUploadExternal", 1},
 	{"after the share, before its answer", "slack:after:files.completeUploadExternal", 1},
+	{"before the share of the difference", "slack:before:files.completeUploadExternal", 2},
+	{"after the share of the difference, before its answer", "slack:after:files.completeUploadExternal", 2},
 	{"while waiting for the share", "slack:after:files.info", 1},
 	{"before the details", "slack:before:chat.postMessage", 2},
 	{"after the details, before the answer", "slack:after:chat.postMessage", 2},
@@ -65,7 +67,7 @@ var killPoints = []struct {
 
 // TestKilledAtAnyMoment kills a real profbot at each point with SIGKILL,
 // starts it again, and looks at what people see: the incident is told to its
-// end, in one message, with one picture, and no profile that was stored is
+// end, in one message, with each picture once, and no profile that was stored is
 // pulled a second time.
 func TestKilledAtAnyMoment(t *testing.T) {
 	for _, p := range killPoints {
@@ -392,6 +394,16 @@ func (w *world) untilTold(p *process) {
 	}
 }
 
+// file is the name of a file that was shared.
+func (w *world) file(id string) string {
+	for _, f := range w.slack.Files() {
+		if f.ID == id {
+			return f.Name
+		}
+	}
+	return "no file"
+}
+
 // looks checks what people see in the end.
 func (w *world) looks(t *testing.T, p *process) {
 	t.Helper()
@@ -404,22 +416,22 @@ func (w *world) looks(t *testing.T, p *process) {
 	for _, m := range thread {
 		switch {
 		case len(m.Files) > 0:
-			kinds = append(kinds, "picture")
+			kinds = append(kinds, w.file(m.Files[0]))
 		case m.ThreadTS == "":
 			kinds = append(kinds, "root")
 		default:
 			kinds = append(kinds, "details")
 		}
 	}
-	if d := cmp.Diff([]string{"root", "picture", "details"}, kinds); d != "" {
+	if d := cmp.Diff([]string{"root", "flame.png", "difference.png", "details"}, kinds); d != "" {
 		t.Errorf("the thread (-want +got):\n%s\n%s", d, w.slack.Text(crashChannel))
 	}
 	shares := 0
 	for _, f := range w.slack.Files() {
 		shares += f.Shares
 	}
-	if shares != 1 {
-		t.Errorf("pictures are shown %d times", shares)
+	if shares != 2 {
+		t.Errorf("two pictures are shown %d times", shares)
 	}
 	w.mu.Lock()
 	posts := w.posts

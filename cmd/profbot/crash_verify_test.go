@@ -53,14 +53,14 @@ func TestKilledWhileVerifying(t *testing.T) {
 			for _, m := range w.slack.Thread(crashChannel, roots[0].TS)[1:] {
 				switch {
 				case len(m.Files) > 0:
-					kinds = append(kinds, "picture")
+					kinds = append(kinds, w.file(m.Files[0]))
 				case strings.Contains(m.Text, "→"):
 					kinds = append(kinds, "proof")
 				default:
 					kinds = append(kinds, "details")
 				}
 			}
-			if d := cmp.Diff([]string{"picture", "details", "proof", "picture"}, kinds); d != "" {
+			if d := cmp.Diff([]string{"flame.png", "difference.png", "details", "proof", "flame.png"}, kinds); d != "" {
 				t.Errorf("the thread (-want +got):\n%s\n%s", d, w.slack.Text(crashChannel))
 			}
 			w.mu.Lock()
