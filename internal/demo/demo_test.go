@@ -126,7 +126,7 @@ func TestPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
+	for range 3 {
 		u := slackbot.Update{
 			Incident: incident.Incident{ID: rand.Text(), Status: incident.StatusDone, Alert: incident.Alert{Key: incident.Key{Service: "live-api"}}},
 			Report:   &analysis.Report{Service: "live-api"}, Picture: onePixel(t), Diff: &incident.Difference{Against: "a cool pod", Picture: onePixel(t)},
