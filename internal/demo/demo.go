@@ -81,9 +81,9 @@ const (
 	// The monitor that fires, and its threshold in cores.
 	monitor   = 1234
 	threshold = "0.40"
-	token   = "demo-webhook-token-0123456789"
-	apiKey  = "demo-datadog-api-key"
-	appKey  = "demo-datadog-app-key"
+	token     = "demo-webhook-token-0123456789"
+	apiKey    = "demo-datadog-api-key"
+	appKey    = "demo-datadog-app-key"
 	// profbot is told what people do by Socket Mode, as on a first installation.
 	appToken = "xapp-demo"
 )

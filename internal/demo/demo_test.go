@@ -136,7 +136,7 @@ func TestPage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	page := string((&demo{slack: s}).page(t.Context()))
+	page := string((&demo{slack: s}).page(t.Context(), "/"))
 	for _, want := range []string{"<style>", `src="` + FilePicture + `"`, `href="` + FilePicture + `"`, `src="` + FileDifference + `"`, `src="` + FileDifferenceAfter + `"`, `src="` + FilePictureAfter + `"`, `href="` + FileReport + `"`, `href="` + FileReportAfter + `"`, `href="` + FileFlame + `"`, `href="` + FileFlameAfter + `"`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in the page", want)

@@ -29,6 +29,7 @@ const (
 	FileJSON    = "report.json"
 	FileThread  = "thread.txt"
 	FilePage    = "thread.html"
+	FileHome    = "home.html" // profbot's home, as Dana sees it
 	// FileDifference is what grew against another profile, where there was one
 	// to compare with.
 	FileDifference = "difference.png"
@@ -56,7 +57,7 @@ func (d *demo) clear() error {
 	if err != nil {
 		return err
 	}
-	names = append(names, FilePicture, FileFlame, FileReport, FileJSON, FileThread, FilePage,
+	names = append(names, FilePicture, FileFlame, FileReport, FileJSON, FileThread, FilePage, FileHome,
 		FilePictureAfter, FileFlameAfter, FileReportAfter, FileJSONAfter, FileProof, FileDifference, FileDifferenceAfter,
 		FilePictureHeap, FileFlameHeap, FileReportHeap, FileJSONHeap)
 	for _, name := range names {
@@ -117,7 +118,8 @@ func (d *demo) leave(ctx context.Context) error {
 			keep(f.Name, f.Data, nil)
 		}
 	}
-	keep(FilePage, d.page(ctx), nil)
+	keep(FilePage, d.page(ctx, "/"), nil)
+	keep(FileHome, d.page(ctx, "/home"), nil)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("write to %s: %w", d.Out, err)
 	}
@@ -130,18 +132,18 @@ var (
 	pageScript = regexp.MustCompile(`<script[^>]*></script>\n?`)
 )
 
-// page is the thread's page as one file with the pictures beside it, so that
-// it can be opened when the demo has ended: the style in it, no script that
+// page is a page of the workspace as one file with the pictures beside it, so
+// that it can be opened when the demo has ended: the style in it, no script that
 // asks for news, nothing to type into, and the pictures in the order in which
 // they were posted.
-func (d *demo) page(ctx context.Context) []byte {
+func (d *demo) page(ctx context.Context, path string) []byte {
 	get := func(path string) []byte {
 		w := httptest.NewRecorder()
 		d.slack.Page().ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
 		return w.Body.Bytes()
 	}
 	style := append(append([]byte("<style>\n"), get("/page.css")...), "</style>"...)
-	page := bytes.Replace(get("/?still"), []byte(`<link rel="stylesheet" href="page.css">`), style, 1)
+	page := bytes.Replace(get(path+"?still"), []byte(`<link rel="stylesheet" href="page.css">`), style, 1)
 	page = pageScript.ReplaceAll(page, nil)
 	// What was linked is beside it too, in the order of the thread.
 	seen := map[bool]int{}

@@ -119,4 +119,3 @@ func (d *demo) thread(ctx context.Context, id string) (ts string, err error) {
 	}
 	return "", errors.New("the thread of incident " + id + " is not in the channel")
 }
-

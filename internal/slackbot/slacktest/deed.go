@@ -31,7 +31,7 @@ func (s *Server) serveDeed(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	next := "/?channel=" + s.opt.Channels[0].ID
+	next := "/"
 	if c := s.channel(r.PostForm.Get("channel")); c != nil {
 		next = "/?channel=" + c.ID
 	}
