@@ -23,5 +23,5 @@ shot() { # PAGE PICTURE WIDTH HEIGHT
 	"$browser" --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync \
 		--user-data-dir="$out/browser" --hide-scrollbars --force-device-scale-factor=2 --window-size="$3,$4" --screenshot="$PWD/docs/$2" "file://$out/demo/$1" 2>/dev/null
 }
-shot thread.html thread.png 720 1396
+shot thread.html thread.png 720 1320
 shot home.html home.png 720 710

@@ -23,7 +23,7 @@ const patience = 15 * time.Second
 func (d *demo) ask(ctx context.Context) error {
 	d.Progress("Dana, who is on call, types /profbot why "+fleet.Service, "")
 	if err := d.answered(ctx, func(ctx context.Context) error {
-		return d.slack.Command(ctx, dana, channel, "why "+fleet.Service)
+		return d.slack.Type(ctx, dana, channel, "why "+fleet.Service)
 	}); err != nil {
 		return err
 	}

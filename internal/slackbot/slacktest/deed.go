@@ -49,7 +49,7 @@ func (s *Server) do(ctx context.Context, r *http.Request) error {
 	case "write":
 		text := strings.TrimSpace(form.Get("text"))
 		if typed, ok := strings.CutPrefix(text+" ", "/"+s.opt.BotName+" "); ok && form.Get("thread") == "" {
-			return s.Command(ctx, me, form.Get("channel"), strings.TrimSpace(typed))
+			return s.Type(ctx, me, form.Get("channel"), strings.TrimSpace(typed))
 		}
 		if s.channel(form.Get("channel")) == nil || text == "" {
 			return errors.New("there is nothing to say, or no channel to say it in")

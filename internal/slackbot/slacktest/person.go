@@ -18,18 +18,12 @@ const appID = "A0TEST"
 
 var escapeText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-// Command types the app's slash command with a text, and shows the person the
+// Type types the app's slash command with a text, and shows the person the
 // answer that comes with the acknowledgement.
-func (s *Server) Command(ctx context.Context, user, channel, text string) error {
-	name := channel
-	if c := s.channel(channel); c != nil {
-		name = c.Name
-	}
-	got, err := s.Send(ctx, "slash_commands", answer{
-		"command": "/" + s.opt.BotName, "text": text, "user_id": user, "user_name": s.name(user), "team_id": teamID, "team_domain": "test", "api_app_id": appID,
-		"channel_id": channel, "channel_name": name, "is_enterprise_install": "false",
-		"trigger_id": s.Trigger(user), "response_url": s.ResponseURL(channel, user),
-	})
+func (s *Server) Type(ctx context.Context, user, channel, text string) error {
+	command := s.Command(user, channel, text)
+	command["user_name"] = s.name(user)
+	got, err := s.Send(ctx, "slash_commands", command)
 	var m struct {
 		Text   string          `json:"text"`
 		Blocks json.RawMessage `json:"blocks"`

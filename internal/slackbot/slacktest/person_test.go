@@ -183,12 +183,12 @@ func TestPageTakesFormsFromItselfAlone(t *testing.T) {
 	}
 }
 
-// TestCommandShowsThatNobodyAnswers: a person reads it too.
-func TestCommandShowsThatNobodyAnswers(t *testing.T) {
+// TestTypeShowsThatNobodyAnswers: a person reads it too.
+func TestTypeShowsThatNobodyAnswers(t *testing.T) {
 	s := workspace()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 	defer cancel()
-	if err := s.Command(ctx, ada, public, "status"); err == nil {
+	if err := s.Type(ctx, ada, public, "status"); err == nil {
 		t.Error("no error")
 	}
 	seen := s.Ephemerals()
