@@ -7,6 +7,7 @@ package demo
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -59,6 +61,8 @@ type Result struct {
 	Took    time.Duration // from the alert to the told verdict
 	Load    []fleet.Count
 
+	Asked  string               // the incident that a person asked for: a heap profile, of before the fix
+	Heap   *analysis.Report     // of it
 	After  *analysis.Report     // with the fix
 	Proof  *analysis.Comparison // of both
 	Verify string               // the incident that After is the report of
@@ -73,9 +77,15 @@ func (e *UnexpectedError) Error() string {
 
 const (
 	channel = "C0PROFBOT0"
-	token   = "demo-webhook-token-0123456789"
-	apiKey  = "demo-datadog-api-key"
-	appKey  = "demo-datadog-app-key"
+	dana    = "U0DANA0000" // is on call
+	// The monitor that fires, and its threshold in cores.
+	monitor   = 1234
+	threshold = "0.40"
+	token     = "demo-webhook-token-0123456789"
+	apiKey    = "demo-datadog-api-key"
+	appKey    = "demo-datadog-app-key"
+	// profbot is told what people do by Socket Mode, as on a first installation.
+	appToken = "xapp-demo"
 )
 
 // minWindow is how long the hot pod must be sampled for each of its lists to
@@ -157,9 +167,9 @@ func (d *demo) run(ctx context.Context) error {
 	d.Progress("The monitor fires: a webhook, as Datadog sends it", "")
 	fired := time.Now()
 	e := webhook.Example{
-		Service: fleet.Service, Env: fleet.Env, Namespace: fleet.Namespace, Monitor: "1234", MonitorName: "CPU is high on " + fleet.Service,
+		Service: fleet.Service, Env: fleet.Env, Namespace: fleet.Namespace, Monitor: strconv.Itoa(monitor), MonitorName: "CPU is high on " + fleet.Service,
 		Transition: "triggered", Cycle: fmt.Sprint(fired.UnixNano()), EventID: fmt.Sprint(fired.UnixNano()),
-		Value: fmt.Sprintf("%.2f", d.fleet.Loads()[hot]), Threshold: "0.40", At: fired,
+		Value: fmt.Sprintf("%.2f", d.fleet.Loads()[hot]), Threshold: threshold, At: fired,
 	}
 	if err := d.send(ctx, e); err != nil {
 		return err
@@ -171,7 +181,13 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	d.res.Took = time.Since(fired)
 	d.res.Incident, d.res.Report, d.res.ReportURL, d.res.PageURL = first.Incident.ID, first.Report, first.ReportURL, d.slack.PageURL()
+	if err := d.ask(ctx); err != nil {
+		return err
+	}
 	if err := d.fix(ctx); err != nil {
+		return err
+	}
+	if err := d.untilHeapTold(ctx); err != nil {
 		return err
 	}
 	d.Progress("The monitor recovers", "")
@@ -183,6 +199,9 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	if err := d.verify(ctx); err != nil {
+		return err
+	}
+	if err := d.lookAtHome(ctx); err != nil {
 		return err
 	}
 	if !d.Keep { // it goes on for alerts of one's own
@@ -214,12 +233,13 @@ func (d *demo) traffic(ctx context.Context) (stop func()) {
 func (d *demo) startProfbot(ctx context.Context, logger *slog.Logger) error {
 	var err error
 	d.slack, err = slacktest.NewServer(slacktest.Options{
-		Token: "xoxb-demo", Team: "Demo", Channels: []slacktest.Channel{{ID: channel, Name: "ops-alerts"}},
+		Token: "xoxb-demo", AppToken: appToken, Team: "Demo", Channels: []slacktest.Channel{{ID: channel, Name: "ops-alerts"}}, Viewer: dana,
 	})
 	if err != nil {
 		return err
 	}
 	d.onEnd(d.slack.Close)
+	d.slack.AddUser(slacktest.User{ID: dana, Name: "Dana"})
 	d.slack.Say(channel, "", "Rosa", "Evening, live-api feels slow since the show started.")
 	// Datadog's answers are what the operating system and the load generator
 	// count.
@@ -231,8 +251,13 @@ func (d *demo) startProfbot(ctx context.Context, logger *slog.Logger) error {
 			return values()
 		}
 	}
-	dd := datadogtest.New(datadogtest.Options{APIKey: apiKey, AppKey: appKey, Loads: ours(d.fleet.Loads), Rates: ours(d.load.Rates)})
+	dd := datadogtest.New(datadogtest.Options{APIKey: apiKey, AppKey: appKey, Loads: ours(d.fleet.Loads), Memory: ours(d.fleet.Memory), Rates: ours(d.load.Rates)})
 	d.onEnd(func() error { dd.Close(); return nil })
+	dd.PutMonitor(datadogtest.Monitor{
+		ID: monitor, Name: "CPU is high on " + fleet.Service, Type: "metric alert",
+		Query:   fmt.Sprintf("avg(last_5m):avg:container.cpu.usage{service:%s,kube_namespace:%s} by {kube_namespace,service} > %s", fleet.Service, fleet.Namespace, threshold),
+		Options: map[string]any{"thresholds": map[string]any{"critical": json.Number(threshold)}},
+	})
 	data, err := os.MkdirTemp("", "profbot-demo-")
 	if err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
@@ -245,7 +270,7 @@ func (d *demo) startProfbot(ctx context.Context, logger *slog.Logger) error {
 	}
 	cfg, err := config.Load("", []string{
 		"PROFBOT_LISTEN_PUBLIC=127.0.0.1:0", "PROFBOT_LISTEN_INTERNAL=127.0.0.1:0", "PROFBOT_DATA=" + data,
-		"PROFBOT_SLACK_TOKEN=" + d.slack.Token(), "PROFBOT_SLACK_CHANNEL=" + channel, "PROFBOT_SLACK_API_URL=" + d.slack.URL(),
+		"PROFBOT_SLACK_TOKEN=" + d.slack.Token(), "PROFBOT_SLACK_APP_TOKEN=" + appToken, "PROFBOT_SLACK_CHANNEL=" + channel, "PROFBOT_SLACK_API_URL=" + d.slack.URL(),
 		"PROFBOT_WEBHOOK_TOKENS=" + token, "PROFBOT_DATADOG_API_KEY=" + apiKey, "PROFBOT_DATADOG_APP_KEY=" + appKey, "PROFBOT_DATADOG_API_URL=" + dd.URL,
 		"PROFBOT_DATADOG_REQUESTS=trace.http.request.hits",
 		"PROFBOT_CAPTURE_CPU=" + d.Window.String(), "PROFBOT_CAPTURE_PODS=1",

@@ -126,7 +126,7 @@ func TestPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
+	for range 3 {
 		u := slackbot.Update{
 			Incident: incident.Incident{ID: rand.Text(), Status: incident.StatusDone, Alert: incident.Alert{Key: incident.Key{Service: "live-api"}}},
 			Report:   &analysis.Report{Service: "live-api"}, Picture: onePixel(t), Diff: &incident.Difference{Against: "a cool pod", Picture: onePixel(t)},
@@ -136,7 +136,7 @@ func TestPage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	page := string((&demo{slack: s}).page(t.Context()))
+	page := string((&demo{slack: s}).page(t.Context(), "/"))
 	for _, want := range []string{"<style>", `src="` + FilePicture + `"`, `href="` + FilePicture + `"`, `src="` + FileDifference + `"`, `src="` + FileDifferenceAfter + `"`, `src="` + FilePictureAfter + `"`, `href="` + FileReport + `"`, `href="` + FileReportAfter + `"`, `href="` + FileFlame + `"`, `href="` + FileFlameAfter + `"`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in the page", want)

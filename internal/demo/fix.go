@@ -3,17 +3,11 @@ package demo
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/profbot/profbot/internal/analysis"
-	"github.com/profbot/profbot/internal/app"
-	"github.com/profbot/profbot/internal/incident"
 )
 
 // settle is how long the demo waits after the fix: until the fleet's loads and
@@ -42,43 +36,6 @@ func (d *demo) fix(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// verify asks profbot to prove the fix, as a deployment's script would.
-func (d *demo) verify(ctx context.Context) error {
-	d.Progress("profbot verifies the fix: it profiles again and compares", "")
-	rec, err := d.askToVerify(ctx)
-	if err != nil {
-		return err
-	}
-	second, err := d.follow(ctx, func(p app.Progress) bool { return p.Incident.ID == rec.Incident })
-	if err != nil {
-		return err
-	}
-	d.res.Verify, d.res.After, d.res.Proof = rec.Incident, second.Report, second.Proof
-	return nil
-}
-
-func (d *demo) askToVerify(ctx context.Context) (rec incident.Receipt, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 15*time.Second, errors.New("no answer within 15s"))
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.app.InternalURL()+"/api/incidents/"+d.res.Incident+"/verify?by=the+demo", nil)
-	if err != nil {
-		return rec, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return rec, fmt.Errorf("ask to verify: %w", cmp.Or(context.Cause(ctx), err))
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	if err != nil {
-		return rec, fmt.Errorf("ask to verify: %w", err)
-	}
-	if resp.StatusCode != http.StatusAccepted {
-		return rec, fmt.Errorf("ask to verify: profbot answered %s: %s", resp.Status, body)
-	}
-	return rec, json.Unmarshal(body, &rec)
 }
 
 // minGain is what the fix must bring at least: the lists' decoding is more than

@@ -29,9 +29,16 @@ const (
 	FileJSON    = "report.json"
 	FileThread  = "thread.txt"
 	FilePage    = "thread.html"
+	FileHome    = "home.html" // profbot's home, as Dana sees it
 	// FileDifference is what grew against another profile, where there was one
 	// to compare with.
 	FileDifference = "difference.png"
+
+	// Of the heap, which was asked for in the thread.
+	FilePictureHeap = "flame-heap.png"
+	FileFlameHeap   = "flame-heap.html"
+	FileReportHeap  = "report-heap.txt"
+	FileJSONHeap    = "report-heap.json"
 
 	// With the fix.
 	FilePictureAfter = "flame-after.png"
@@ -50,8 +57,9 @@ func (d *demo) clear() error {
 	if err != nil {
 		return err
 	}
-	names = append(names, FilePicture, FileFlame, FileReport, FileJSON, FileThread, FilePage,
-		FilePictureAfter, FileFlameAfter, FileReportAfter, FileJSONAfter, FileProof, FileDifference, FileDifferenceAfter)
+	names = append(names, FilePicture, FileFlame, FileReport, FileJSON, FileThread, FilePage, FileHome,
+		FilePictureAfter, FileFlameAfter, FileReportAfter, FileJSONAfter, FileProof, FileDifference, FileDifferenceAfter,
+		FilePictureHeap, FileFlameHeap, FileReportHeap, FileJSONHeap)
 	for _, name := range names {
 		if err := os.Remove(filepath.Join(d.Out, filepath.FromSlash(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -75,31 +83,32 @@ func (d *demo) leave(ctx context.Context) error {
 		}
 		errs = append(errs, err)
 	}
-	for _, half := range []struct {
+	for _, part := range []struct {
 		incident, picture, flame, text, json, profiles string
 		report                                         *analysis.Report
 	}{
 		{d.res.Incident, FilePicture, FileFlame, FileReport, FileJSON, "profiles", d.res.Report},
+		{d.res.Asked, FilePictureHeap, FileFlameHeap, FileReportHeap, FileJSONHeap, "profiles-heap", d.res.Heap},
 		{d.res.Verify, FilePictureAfter, FileFlameAfter, FileReportAfter, FileJSONAfter, "profiles-after", d.res.After},
 	} {
-		for name, blob := range map[string]string{half.picture: pipeline.BlobPicture, half.flame: pipeline.BlobFlame} {
-			data, err := st.Blob(half.incident, blob)
+		for name, blob := range map[string]string{part.picture: pipeline.BlobPicture, part.flame: pipeline.BlobFlame} {
+			data, err := st.Blob(part.incident, blob)
 			keep(name, data, err)
 		}
-		captures, err := st.Captures(ctx, half.incident)
-		errs = append(errs, err, os.MkdirAll(filepath.Join(d.Out, half.profiles), 0o755))
+		captures, err := st.Captures(ctx, part.incident)
+		errs = append(errs, err, os.MkdirAll(filepath.Join(d.Out, part.profiles), 0o755))
 		for _, c := range captures {
 			if c.Status != incident.CaptureStored || c.Blob == "" {
 				continue
 			}
-			data, err := st.Blob(half.incident, c.Blob)
-			keep(filepath.Join(half.profiles, c.Blob), data, err)
+			data, err := st.Blob(part.incident, c.Blob)
+			keep(filepath.Join(part.profiles, c.Blob), data, err)
 		}
 		var text bytes.Buffer
-		err = analysis.WriteText(&text, half.report)
-		keep(half.text, text.Bytes(), err)
-		report, err := json.MarshalIndent(half.report, "", "  ")
-		keep(half.json, append(report, '\n'), err)
+		err = analysis.WriteText(&text, part.report)
+		keep(part.text, text.Bytes(), err)
+		report, err := json.MarshalIndent(part.report, "", "  ")
+		keep(part.json, append(report, '\n'), err)
 	}
 	proof, err := json.MarshalIndent(d.res.Proof, "", "  ")
 	keep(FileProof, append(proof, '\n'), err)
@@ -109,7 +118,8 @@ func (d *demo) leave(ctx context.Context) error {
 			keep(f.Name, f.Data, nil)
 		}
 	}
-	keep(FilePage, d.page(ctx), nil)
+	keep(FilePage, d.page(ctx, "/"), nil)
+	keep(FileHome, d.page(ctx, "/home"), nil)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("write to %s: %w", d.Out, err)
 	}
@@ -122,25 +132,26 @@ var (
 	pageScript = regexp.MustCompile(`<script[^>]*></script>\n?`)
 )
 
-// page is the thread's page as one file with the pictures beside it, so that
-// it can be opened when the demo has ended: the style in it, no script that
-// asks for news, and the pictures in the order in which they were posted.
-func (d *demo) page(ctx context.Context) []byte {
+// page is a page of the workspace as one file with the pictures beside it, so
+// that it can be opened when the demo has ended: the style in it, no script that
+// asks for news, nothing to type into, and the pictures in the order in which
+// they were posted.
+func (d *demo) page(ctx context.Context, path string) []byte {
 	get := func(path string) []byte {
 		w := httptest.NewRecorder()
 		d.slack.Page().ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
 		return w.Body.Bytes()
 	}
 	style := append(append([]byte("<style>\n"), get("/page.css")...), "</style>"...)
-	page := bytes.Replace(get("/"), []byte(`<link rel="stylesheet" href="page.css">`), style, 1)
+	page := bytes.Replace(get(path+"?still"), []byte(`<link rel="stylesheet" href="page.css">`), style, 1)
 	page = pageScript.ReplaceAll(page, nil)
-	// What was linked is beside it too: first before the fix, then after it.
+	// What was linked is beside it too, in the order of the thread.
 	seen := map[bool]int{}
 	page = pageReport.ReplaceAllFunc(page, func(ref []byte) []byte {
 		flame := bytes.HasSuffix(ref, []byte(`flame.html"`))
-		names := []string{FileReport, FileReportAfter}
+		names := []string{FileReport, FileReportHeap, FileReportAfter}
 		if flame {
-			names = []string{FileFlame, FileFlameAfter}
+			names = []string{FileFlame, FileFlameHeap, FileFlameAfter}
 		}
 		seen[flame]++
 		return []byte(`href="` + names[min(seen[flame], len(names))-1] + `"`)
@@ -156,17 +167,17 @@ func (d *demo) page(ctx context.Context) []byte {
 }
 
 // pictures are those in the thread, by the names that they have beside the page:
-// the first of a kind is from before the fix, the next from after it.
+// the first of a kind is from before the fix, the last from after it.
 func (d *demo) pictures() []slacktest.File {
 	files, seen := d.slack.Files(), map[string]int{}
 	for i := range files {
 		f := &files[i]
-		names := []string{FilePicture, FilePictureAfter}
+		names := []string{FilePicture, FilePictureHeap, FilePictureAfter}
 		if f.Name == FileDifference {
 			names = []string{FileDifference, FileDifferenceAfter}
 		}
 		seen[names[0]]++
-		f.Name = names[min(seen[names[0]], 2)-1]
+		f.Name = names[min(seen[names[0]], len(names))-1]
 	}
 	return files
 }

@@ -13,10 +13,11 @@ const (
 	loadWindow = 5 * time.Second
 )
 
-// usage is a pod's CPU time at one moment.
+// usage is what a pod has used at one moment.
 type usage struct {
-	at  time.Time
-	cpu float64 // seconds since the process began
+	at     time.Time
+	cpu    float64 // seconds since the process began
+	memory float64 // bytes
 }
 
 // cores is the mean CPU between two moments.
@@ -32,12 +33,13 @@ func (f *Fleet) watchCPU(ctx context.Context, p Pod) {
 	told := false
 	for {
 		var v struct {
-			CPU float64 `json:"cpu_seconds"`
+			CPU    float64 `json:"cpu_seconds"`
+			Memory float64 `json:"memory_bytes"`
 		}
 		err := f.get(ctx, address, &v)
 		switch {
 		case err == nil:
-			f.note(p.Name, usage{time.Now(), v.CPU})
+			f.note(p.Name, usage{time.Now(), v.CPU, v.Memory})
 			told = false
 		case ctx.Err() == nil && !told: // once, not twice a second
 			f.log.Warn("pod does not tell its CPU time", "pod", p.Name, "error", err)
@@ -70,6 +72,19 @@ func (f *Fleet) Loads() map[string]float64 {
 	for pod, us := range f.used {
 		if len(us) > 1 {
 			out[pod] = cores(us[0], us[len(us)-1])
+		}
+	}
+	return out
+}
+
+// Memory is what each pod has from the operating system, in bytes.
+func (f *Fleet) Memory() map[string]float64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := map[string]float64{}
+	for pod, us := range f.used {
+		if len(us) > 0 {
+			out[pod] = us[len(us)-1].memory
 		}
 	}
 	return out

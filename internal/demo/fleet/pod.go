@@ -124,7 +124,7 @@ func announce(w io.Writer, a announcement) error {
 func controlRoutes(live *liveAPI) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /cpu", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, map[string]float64{"cpu_seconds": cpuSeconds()})
+		answer(w, map[string]float64{"cpu_seconds": cpuSeconds(), "memory_bytes": memoryBytes()})
 	})
 	mux.HandleFunc("GET /cache", func(w http.ResponseWriter, _ *http.Request) {
 		local := live.catalog.local

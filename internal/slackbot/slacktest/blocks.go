@@ -28,6 +28,7 @@ type node struct {
 	Title     *node           `json:"title"`
 	Label     *node           `json:"label"`
 	Hint      *node           `json:"hint"`
+	Optional  bool            `json:"optional"`
 	Accessory *node           `json:"accessory"`
 	Element   *node           `json:"element"`
 	URL       string          `json:"url"`

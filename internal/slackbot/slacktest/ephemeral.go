@@ -12,6 +12,7 @@ import (
 
 // Ephemeral is a message that one person saw, and nobody later.
 type Ephemeral struct {
+	TS                      string // when
 	Channel, ThreadTS, User string
 	Text                    string
 	Blocks                  json.RawMessage
@@ -59,9 +60,11 @@ func (s *Server) Ephemerals() []Ephemeral {
 	return slices.Clone(s.private.seen)
 }
 
-func (s *Server) showLocked(e Ephemeral) {
+func (s *Server) showLocked(e Ephemeral) (ts string) {
+	e.TS = s.nextLocked()
 	s.private.seen = append(s.private.seen, e)
 	s.changeLocked()
+	return e.TS
 }
 
 func (s *Server) chatPostEphemeral(form url.Values) (answer, string) {
@@ -76,8 +79,8 @@ func (s *Server) chatPostEphemeral(form url.Values) (answer, string) {
 	if form.Get("user") == "" {
 		return nil, "user_not_in_channel"
 	}
-	s.showLocked(Ephemeral{Channel: c.ID, ThreadTS: form.Get("thread_ts"), User: form.Get("user"), Text: m.Text, Blocks: m.Blocks})
-	return answer{"message_ts": fmt.Sprintf("%d.000000", s.opt.Now().Unix())}, ""
+	ts := s.showLocked(Ephemeral{Channel: c.ID, ThreadTS: form.Get("thread_ts"), User: form.Get("user"), Text: m.Text, Blocks: m.Blocks})
+	return answer{"message_ts": ts}, ""
 }
 
 // serveResponse takes what is posted to a response address. Who knows it needs

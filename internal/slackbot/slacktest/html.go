@@ -7,11 +7,17 @@ import (
 	"html/template"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // markupWriter builds HTML: texts are escaped, tags are written as they are.
-type markupWriter struct{ b strings.Builder }
+type markupWriter struct {
+	b     strings.Builder
+	name  func(id string) string // of a person or a channel, with its sign; nil for ids
+	acts  bool                   // what is drawn can be used
+	block string                 // the id of the block that is drawn
+}
 
 func (w *markupWriter) tag(s string)  { w.b.WriteString(s) }
 func (w *markupWriter) text(s string) { w.b.WriteString(html.EscapeString(s)) }
@@ -35,9 +41,17 @@ func (w *markupWriter) link(address, label, class string) {
 	w.tag("</a>")
 }
 
-// blockHTML renders one block.
-func blockHTML(n node) template.HTML {
-	w := &markupWriter{}
+// blocks renders the blocks of a message or a view. What can be clicked in them
+// is part of a form, which the caller has opened.
+func (w *markupWriter) blocks(all []node) *markupWriter {
+	for _, n := range all {
+		w.one(n)
+	}
+	return w
+}
+
+func (w *markupWriter) one(n node) {
+	w.block = n.BlockID
 	switch n.Type {
 	case "header":
 		_, text := n.object()
@@ -79,13 +93,21 @@ func blockHTML(n node) template.HTML {
 		}
 		w.tag("</div>")
 	case "input":
-		w.tag(`<div class="section"><b>`)
+		w.tag(`<div class="section"><fieldset><legend>`)
 		w.text(n.Label.caption())
-		w.tag("</b>")
+		if n.Optional {
+			w.tag(` <span class="soft">(optional)</span>`)
+		}
+		w.tag("</legend>")
 		if n.Element != nil {
 			w.element(*n.Element)
 		}
-		w.tag("</div>")
+		if hint := n.Hint.caption(); hint != "" {
+			w.tag(`<div class="hint">`)
+			w.text(hint)
+			w.tag("</div>")
+		}
+		w.tag("</fieldset></div>")
 	case "rich_text":
 		w.tag(`<div class="rich">`)
 		w.rich(n.Elements)
@@ -97,11 +119,10 @@ func blockHTML(n node) template.HTML {
 		w.text("[" + n.Type + "] " + n.AltText)
 		w.tag("</span></div>")
 	}
-	return w.html()
 }
 
-// element draws what people click, choose from or type into. The page takes no
-// input, so that a button is one to look at, unless it is a link.
+// element draws what people click, choose from or type into. Unless the page
+// takes input, it is something to look at, but for links.
 func (w *markupWriter) element(e node) {
 	switch e.Type {
 	case "button":
@@ -114,25 +135,84 @@ func (w *markupWriter) element(e node) {
 			w.link(e.URL, label, class)
 			return
 		}
-		w.tag(`<button type="button" class="` + class + `" aria-label="` + html.EscapeString(cmp.Or(e.Says, label)) + `">`)
+		kind := "button"
+		if w.acts {
+			kind = "submit"
+		}
+		w.tag(`<button type="` + kind + `" class="` + class + `"`)
+		w.attribute("name", "action")
+		w.attribute("value", e.ActionID)
+		w.attribute("aria-label", cmp.Or(e.Says, label))
+		if c := e.Confirm; c != nil {
+			w.attribute("data-confirm", c.Title.caption()+"\n\n"+c.Text.caption())
+		}
+		w.tag(">")
 		w.text(label)
 		w.tag("</button>")
 	case "overflow":
 		w.tag(`<span class="button">⋯</span>`)
-	default:
-		label := e.InitialValue
-		if e.InitialOption != nil {
-			label = e.InitialOption.Text.caption()
+	case "static_select":
+		w.tag(`<select class="field"`)
+		w.field(e)
+		w.tag(`><option value="">`)
+		w.text(e.Placeholder.caption())
+		w.tag("</option>")
+		for _, o := range e.Options {
+			w.tag("<option")
+			w.attribute("value", o.Value)
+			if e.InitialOption != nil && e.InitialOption.Value == o.Value {
+				w.tag(" selected")
+			}
+			w.tag(">")
+			w.text(o.Text.caption())
+			w.tag("</option>")
 		}
-		w.tag(`<span class="field">`)
-		w.text(cmp.Or(label, e.Placeholder.caption(), "["+e.Type+"]"))
-		w.tag("</span>")
+		w.tag("</select>")
+	case "checkboxes":
+		for _, o := range e.Options {
+			w.tag(`<label class="choice"><input type="checkbox"`)
+			w.field(e)
+			w.attribute("value", o.Value)
+			if slices.ContainsFunc(e.InitialOptions, func(first option) bool { return first.Value == o.Value }) {
+				w.tag(" checked")
+			}
+			w.tag("> ")
+			w.text(o.Text.caption())
+			w.tag("</label>")
+		}
+	default: // to type into
+		kind := "text"
+		if e.Type == "number_input" {
+			kind = "number"
+		}
+		w.tag(`<input class="field" type="` + kind + `"`)
+		w.field(e)
+		w.attribute("value", e.InitialValue)
+		w.attribute("placeholder", e.Placeholder.caption())
+		w.attribute("min", e.MinValue)
+		w.attribute("max", e.MaxValue)
+		w.tag(">")
+	}
+}
+
+// field writes what every field has.
+func (w *markupWriter) field(e node) {
+	w.attribute("name", fieldName(w.block, e.ActionID))
+	if !w.acts {
+		w.tag(" disabled")
+	}
+}
+
+// attribute writes one unless it is "".
+func (w *markupWriter) attribute(name, value string) {
+	if value != "" {
+		w.tag(" " + name + `="` + html.EscapeString(value) + `"`)
 	}
 }
 
 func (w *markupWriter) object(kind, text string) {
 	if kind == "mrkdwn" {
-		w.tag(string(mrkdwnHTML(text)))
+		w.mrkdwn(text)
 		return
 	}
 	w.lines(unescape(text))
@@ -211,7 +291,7 @@ func (w *markupWriter) inline(elements []node) {
 			w.text(":" + e.Name + ":")
 		case "user", "usergroup", "channel", "broadcast":
 			w.tag(`<span class="mention">`)
-			w.text("@" + e.UserID + e.GroupID + e.Channel + e.Range)
+			w.text(w.mention(e.UserID + e.GroupID + e.Channel + e.Range))
 			w.tag("</span>")
 		default:
 			w.lines(e.plain())
@@ -230,9 +310,8 @@ var (
 	strikeText = regexp.MustCompile(`(^|[\s(])~([^~\s](?:[^~\n]*[^~\s])?)~($|[\s).,:;!?])`)
 )
 
-// mrkdwnHTML renders Slack's markup.
-func mrkdwnHTML(s string) template.HTML {
-	w := &markupWriter{}
+// mrkdwn renders Slack's markup.
+func (w *markupWriter) mrkdwn(s string) {
 	for i, part := range strings.Split(s, "```") {
 		if i%2 == 1 {
 			w.tag("<pre>")
@@ -250,7 +329,14 @@ func mrkdwnHTML(s string) template.HTML {
 			w.mrkdwnSpan(span)
 		}
 	}
-	return w.html()
+}
+
+// mention is who or what is named, with the name that people know.
+func (w *markupWriter) mention(id string) string {
+	if w.name == nil {
+		return "@" + id
+	}
+	return w.name(id)
 }
 
 // mrkdwnSpan renders mrkdwn without code in it.
@@ -268,7 +354,7 @@ func (w *markupWriter) mrkdwnSpan(s string) {
 		}
 		if strings.ContainsAny(target[:1], "!@#") {
 			w.tag(`<span class="mention">`)
-			w.text("@" + strings.TrimLeft(target, "!@#"))
+			w.text(w.mention(strings.TrimLeft(target, "!@#")))
 			w.tag("</span>")
 		} else {
 			w.link(unescape(target), unescape(label), "")

@@ -37,6 +37,10 @@ type Options struct {
 	// Channels are there from the start; nil means one public channel
 	// "C0PROFBOT0", "ops-alerts", with the bot in it.
 	Channels []Channel
+	// Viewer is the id of the person who looks at the page of a server that
+	// listens: it shows what that person sees, and does what is clicked and
+	// typed there. "" means that the page takes no input.
+	Viewer string
 	// Addr is where [NewServer] listens; "" means "127.0.0.1:0".
 	Addr string
 	// Before and After are called around the effect of each call, without any
@@ -331,11 +335,16 @@ func (s *Server) changeLocked() {
 
 // addLocked gives a message its timestamp and keeps it. Must be called with mu held.
 func (s *Server) addLocked(m *Message) (ts string) {
-	s.lastTS = max(s.lastTS+1, s.opt.Now().UnixMicro())
-	m.TS = fmt.Sprintf("%d.%06d", s.lastTS/1e6, s.lastTS%1e6)
+	m.TS = s.nextLocked()
 	s.messages = append(s.messages, m)
 	s.changeLocked()
 	return m.TS
+}
+
+// nextLocked is the timestamp of what happens now. Must be called with mu held.
+func (s *Server) nextLocked() string {
+	s.lastTS = max(s.lastTS+1, s.opt.Now().UnixMicro())
+	return fmt.Sprintf("%d.%06d", s.lastTS/1e6, s.lastTS%1e6)
 }
 
 // selectLocked copies the messages that keep accepts. Must be called with mu held.

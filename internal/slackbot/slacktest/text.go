@@ -37,9 +37,9 @@ func (s *Server) Text(channel string) string {
 // messageText is one message as plain text.
 func (s *Server) messageText(m Message) string {
 	var b strings.Builder
-	who := m.User
+	who := s.name(m.User)
 	if m.User == s.opt.BotUser {
-		who = s.opt.BotName + " [APP]"
+		who += " [APP]"
 	}
 	fmt.Fprintf(&b, "%s  %s", who, when(m.TS).UTC().Format("15:04"))
 	if m.Edits > 0 {
@@ -63,8 +63,17 @@ func (s *Server) messageText(m Message) string {
 		}
 		s.mu.Unlock()
 	}
-	return b.String()
+	return mentioned.ReplaceAllStringFunc(b.String(), func(text string) string {
+		id := mentioned.FindStringSubmatch(text)[1]
+		if name := s.name(id); name != id {
+			return "@" + name
+		}
+		return text // who is not known stands out
+	})
 }
+
+// mentioned is how a text shows a person who is named.
+var mentioned = regexp.MustCompile(`\[mention @?([UW][0-9A-Z]+)\]`)
 
 func (m Message) blocks() []node {
 	if m.Blocks == nil {

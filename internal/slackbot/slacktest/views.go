@@ -14,10 +14,29 @@ type View struct {
 	JSON     json.RawMessage
 }
 
+// content is what a view holds.
+func (v View) content() (c viewContent) {
+	if v.JSON != nil && json.Unmarshal(v.JSON, &c) != nil {
+		panic("slacktest: kept a view that is no JSON") // it was parsed when it came
+	}
+	return c
+}
+
+type viewContent struct {
+	Title    *node  `json:"title"`
+	Submit   *node  `json:"submit"`
+	Close    *node  `json:"close"`
+	Callback string `json:"callback_id"`
+	Private  string `json:"private_metadata"`
+	Blocks   []node `json:"blocks"`
+}
+
 // views are what people see, and the triggers that open them.
 type views struct {
 	triggers map[string]*trigger
 	modals   []View
+	closed   map[string]bool     // modals that were handed in or put away, by id
+	wrong    map[string][]string // what the app said to a modal, by id
 	homes    map[string]View
 }
 
@@ -47,6 +66,41 @@ func (s *Server) Modals() []View {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.views.modals)
+}
+
+// Modal is the modal that a person has open; the zero View is none.
+func (s *Server) Modal(user string) View {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range slices.Backward(s.views.modals) {
+		if v.User == user && !s.views.closed[v.ID] {
+			return v
+		}
+	}
+	return View{}
+}
+
+// CloseModal puts a modal away.
+func (s *Server) CloseModal(user string) {
+	v := s.Modal(user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeLocked(v.ID)
+}
+
+func (s *Server) closeLocked(modal string) {
+	if s.views.closed == nil {
+		s.views.closed = map[string]bool{}
+	}
+	s.views.closed[modal] = true
+	s.changeLocked()
+}
+
+// Wrong is what the app said is wrong with what was filled into a modal.
+func (s *Server) Wrong(modal string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.views.wrong[modal])
 }
 
 // HomeOf is the app's home as a person sees it; its JSON is nil when it was
