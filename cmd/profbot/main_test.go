@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"net/http/httptest"
 	"os"
 	"testing"
@@ -15,6 +16,14 @@ func TestMain(m *testing.M) {
 	if os.Getenv("PROFBOT_TEST_MAIN") != "" {
 		os.Unsetenv("PROFBOT_TEST_MAIN") // it would be an unknown key
 		os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	}
+	// What runs side by side here waits for processes, which wait for each other:
+	// a place for each processor would leave them idle.
+	flag.Parse()
+	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue {
+		if err := n.Value.Set("8"); err != nil {
+			panic(err)
+		}
 	}
 	testscript.Main(m, map[string]func(){
 		"profbot": func() { os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})) },
