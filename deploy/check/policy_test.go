@@ -187,13 +187,16 @@ func TestSelectors(t *testing.T) {
 		}
 		for _, in := range of[*networkingv1.Ingress](objs) {
 			rule := in.Spec.Rules[0]
-			path := rule.HTTP.Paths[0]
-			if len(in.Spec.Rules) != 1 || len(rule.HTTP.Paths) != 1 || path.Path != "/webhooks/datadog" || *path.PathType != networkingv1.PathTypeExact {
-				t.Error("the ingress publishes more than the webhook")
+			var paths []string
+			for _, path := range rule.HTTP.Paths {
+				paths = append(paths, string(*path.PathType)+" "+path.Path)
+				s := services[path.Backend.Service.Name]
+				if s == nil || s.Spec.Ports[0].Name != path.Backend.Service.Port.Name || s.Spec.Ports[0].TargetPort.StrVal != "public" {
+					t.Errorf("the ingress leads %s not to the public listener", path.Path)
+				}
 			}
-			s := services[path.Backend.Service.Name]
-			if s == nil || s.Spec.Ports[0].Name != path.Backend.Service.Port.Name || s.Spec.Ports[0].TargetPort.StrVal != "public" {
-				t.Error("the ingress does not lead to the public listener")
+			if len(in.Spec.Rules) != 1 || !slices.Equal(paths, []string{"Exact /webhooks/datadog", "Exact /slack"}) {
+				t.Errorf("the ingress publishes %q", paths)
 			}
 			if len(in.Spec.TLS) != 1 || !slices.Equal(in.Spec.TLS[0].Hosts, []string{rule.Host}) {
 				t.Error("the ingress has no TLS for its host")
