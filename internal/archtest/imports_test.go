@@ -18,6 +18,7 @@ const module = "github.com/profbot/profbot/"
 // the demo stand on top.
 var rings = map[string][]string{
 	"internal/incident": {},
+	"internal/spelling": {},
 	"internal/profile":  {},
 	"internal/analysis": {"internal/profile"},
 	"internal/flame":    {"internal/analysis"},
@@ -25,18 +26,18 @@ var rings = map[string][]string{
 	"internal/analysis/eval":  {"internal/analysis", "internal/profile"},
 	"internal/analysis/bench": {"internal/analysis", "internal/flame", "internal/profile"},
 
-	"internal/slackbot/command": {"internal/incident"},
+	"internal/slackbot/command": {"internal/incident", "internal/spelling"},
 	"internal/slackbot/receive": {},
 
 	"deploy":                  {},
 	"internal/version":        {},
 	"internal/webhook":        {"internal/incident", "deploy"},
-	"internal/config":         {},
+	"internal/config":         {"internal/spelling"},
 	"internal/discovery":      {"internal/incident"},
 	"internal/discovery/kube": {"internal/incident", "internal/discovery"},
 	"internal/datadog":        {"internal/incident"},
 	"internal/collector":      {"internal/incident"},
-	"internal/slackbot":       {"internal/incident", "internal/analysis", "internal/slackbot/command", "internal/slackbot/receive"},
+	"internal/slackbot":       {"internal/incident", "internal/analysis", "internal/slackbot/command", "internal/slackbot/receive", "internal/spelling"},
 	"internal/store":          {"internal/incident", "internal/analysis"},
 	"internal/web":            {"internal/incident", "internal/analysis"},
 	"internal/metrics":        {"internal/incident", "internal/version"},

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/profbot/profbot/internal/spelling"
 )
 
 // Fault is one thing that is wrong, and what to write instead.
@@ -61,29 +63,9 @@ func (fs Faults) sorted() Faults {
 func nearest(name string, known []string) string {
 	best, least := "", 4
 	for _, k := range known {
-		if d := distance(name, k); d < least && d*2 < max(len(name), 2) {
+		if d := spelling.Distance(name, k); d < least && d*2 < max(len(name), 2) {
 			best, least = k, d
 		}
 	}
 	return best
-}
-
-// distance is the Levenshtein distance.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diag, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diag+cost)
-		}
-	}
-	return row[len(b)]
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/profbot/profbot/internal/incident"
 	"github.com/profbot/profbot/internal/slackbot/command"
 	"github.com/profbot/profbot/internal/slackbot/receive"
+	"github.com/profbot/profbot/internal/spelling"
 )
 
 // order is a capture that a person wants.
@@ -261,7 +262,7 @@ func nearest(known []Known, typed string) []string {
 	var found []near
 	for _, n := range names(known) {
 		low := strings.ToLower(n)
-		far := distance(low, typed)
+		far := spelling.Distance(low, typed)
 		if typed != "" && (strings.Contains(low, typed) || strings.Contains(typed, low)) {
 			far = 1
 		}
@@ -275,28 +276,6 @@ func nearest(known []Known, typed string) []string {
 		out = append(out, n.name)
 	}
 	return out
-}
-
-// distance is how many letters have to be put in, taken out or changed to make
-// b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // ordered is a command's order.

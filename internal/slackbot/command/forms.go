@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/profbot/profbot/internal/incident"
+	"github.com/profbot/profbot/internal/spelling"
 )
 
 // needs is what a command wants to know beside its options.
@@ -143,40 +144,10 @@ func nearest(word string) *form {
 	for i, f := range forms {
 		for _, w := range append([]string{f.word}, strings.Fields(f.aliases)...) {
 			// A short word may differ in one place, a longer one in two.
-			if d := distance(word, w); d < least && d <= len(w)/3 {
+			if d := spelling.Distance(word, w); d < least && d <= len(w)/3 {
 				best, least = &forms[i], d
 			}
 		}
 	}
 	return best
-}
-
-// distance counts the letters to insert, delete, replace or swap with the next
-// one. Words longer than any command are infinitely far from all.
-func distance(a, b string) int {
-	const far = 20
-	x, y := []rune(a), []rune(b)
-	if len(x) > far || len(y) > far {
-		return far
-	}
-	var before, last []int
-	row := make([]int, len(y)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(x); i++ {
-		before, last, row = last, row, make([]int, len(y)+1)
-		row[0] = i
-		for j := 1; j <= len(y); j++ {
-			replace := last[j-1]
-			if x[i-1] != y[j-1] {
-				replace++
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, replace)
-			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-	}
-	return row[len(y)]
 }
