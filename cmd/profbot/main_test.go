@@ -19,11 +19,9 @@ func TestMain(m *testing.M) {
 	}
 	// What runs side by side here waits for processes, which wait for each other:
 	// a place for each processor would leave them idle.
-	flag.Parse()
-	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue {
-		if err := n.Value.Set("8"); err != nil {
-			panic(err)
-		}
+	// Whoever says otherwise on the command line is read later, and wins.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
 	}
 	testscript.Main(m, map[string]func(){
 		"profbot": func() { os.Exit(run(os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})) },
