@@ -65,7 +65,7 @@ var killPoints = []struct {
 
 // TestKilledAtAnyMoment kills a real profbot at each point with SIGKILL,
 // starts it again, and looks at what people see: the incident is told to its
-// end, in one message, with one picture, and no profile that was stored is
+// end, in one message, with each picture once, and no profile that was stored is
 // pulled a second time.
 func TestKilledAtAnyMoment(t *testing.T) {
 	for _, p := range killPoints {
@@ -110,6 +110,7 @@ type world struct {
 
 	at  string
 	nth int
+	env []string // more of profbot's environment
 
 	mu    sync.Mutex // protects the fields below
 	seen  int
@@ -247,6 +248,7 @@ func (w *world) serve() *process {
 		"PROFBOT_DATADOG_API_KEY=api", "PROFBOT_DATADOG_APP_KEY=app", "PROFBOT_DATADOG_API_URL="+w.front.URL,
 		"PROFBOT_WEBHOOK_TOKENS="+crashToken, "PROFBOT_CAPTURE_CPU=1s", "PROFBOT_CAPTURE_PODS=1",
 		fmt.Sprintf(`PROFBOT_SERVICES=[{name: live-api, targets: [{pod: pod-0, url: %q}, {pod: pod-1, url: %q}]}]`, w.pods[0].PprofURL(), w.pods[1].PprofURL()))
+	p.cmd.Env = append(p.cmd.Env, w.env...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		w.t.Fatal(err)
@@ -411,16 +413,10 @@ func (w *world) looks(t *testing.T, p *process) {
 			kinds = append(kinds, "details")
 		}
 	}
-	if d := cmp.Diff([]string{"root", "picture", "details"}, kinds); d != "" {
+	if d := cmp.Diff([]string{"root", "picture", "picture", "details"}, kinds); d != "" {
 		t.Errorf("the thread (-want +got):\n%s\n%s", d, w.slack.Text(crashChannel))
 	}
-	shares := 0
-	for _, f := range w.slack.Files() {
-		shares += f.Shares
-	}
-	if shares != 1 {
-		t.Errorf("pictures are shown %d times", shares)
-	}
+	w.pictured(t)
 	w.mu.Lock()
 	posts := w.posts
 	w.mu.Unlock()
@@ -450,5 +446,17 @@ func (w *world) looks(t *testing.T, p *process) {
 	}
 	if strings.Contains(p.log(), crashToken) || strings.Contains(p.log(), w.slack.Token()) {
 		t.Error("a secret stands in the log")
+	}
+}
+
+// pictured checks that each picture of an incident is shown once.
+func (w *world) pictured(t *testing.T) {
+	t.Helper()
+	shares := map[string]int{}
+	for _, f := range w.slack.Files() {
+		shares[f.Name] += f.Shares
+	}
+	if d := cmp.Diff(map[string]int{"flame.png": 1, "difference.png": 1}, shares); d != "" {
+		t.Errorf("how often pictures are shown (-want +got):\n%s", d)
 	}
 }

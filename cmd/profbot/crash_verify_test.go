@@ -60,7 +60,7 @@ func TestKilledWhileVerifying(t *testing.T) {
 					kinds = append(kinds, "details")
 				}
 			}
-			if d := cmp.Diff([]string{"picture", "details", "proof", "picture"}, kinds); d != "" {
+			if d := cmp.Diff([]string{"picture", "picture", "details", "proof", "picture"}, kinds); d != "" {
 				t.Errorf("the thread (-want +got):\n%s\n%s", d, w.slack.Text(crashChannel))
 			}
 			w.mu.Lock()
