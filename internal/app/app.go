@@ -328,7 +328,7 @@ func policy(cfg *config.Config) pipeline.Policy {
 		NoEvents:   !cfg.Datadog.Events,
 		Thresholds: analysis.Thresholds(cfg.Verdict), // the same fields: the compiler says when they part
 		Service: func(service, env string) (prefixes []string, routes map[string]string) {
-			of, _ := settings(cfg, service, env)
+			of := settings(cfg, service, env)
 			return of.AppPrefixes, of.Routes
 		},
 	}

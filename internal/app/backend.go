@@ -65,7 +65,7 @@ func (b *backend) Services(ctx context.Context) ([]slackbot.Known, error) {
 			envs[t.Env]++
 		}
 		for env, n := range envs {
-			of, _ := settings(b.app.cfg, name, env)
+			of := settings(b.app.cfg, name, env)
 			out = append(out, slackbot.Known{Service: name, Env: env, Pods: n, Team: of.Team})
 		}
 	}

@@ -101,7 +101,7 @@ func (w *around) told(t *testing.T, a *App) (text string, p Progress) {
 	defer func() { w.t = outer }()
 	w.untilSlack("verdict, picture and details are there", func() bool {
 		roots := w.slack.Messages(channel)
-		return len(roots) == 1 && len(w.slack.Thread(channel, roots[0].TS)) == 3
+		return len(roots) == 1 && whole(w.slack.Thread(channel, roots[0].TS))
 	})
 	text = w.slack.Text(channel)
 	if !strings.Contains(text, verdict) {

@@ -142,13 +142,13 @@ func discovered(services []config.Service, service, env, namespace string) kube.
 }
 
 // settings are what the configuration says of a service, listed or discovered.
-func settings(cfg *config.Config, service, env string) (config.Service, bool) {
+func settings(cfg *config.Config, service, env string) config.Service {
 	for _, s := range cfg.Services {
 		if s.Name == service && (env == "" || s.Env == "" || s.Env == env) {
-			return s, true
+			return s
 		}
 	}
-	return config.Service{}, false
+	return config.Service{}
 }
 
 // dnsNames lists the services whose pods a name resolves to. TLS settings say

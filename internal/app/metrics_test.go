@@ -56,7 +56,7 @@ func TestMetricsMove(t *testing.T) {
 	}
 	w.untilSlack("the details are there", func() bool {
 		roots := w.slack.Messages(channel)
-		return len(roots) == 1 && len(w.slack.Thread(channel, roots[0].TS)) == 3
+		return len(roots) == 1 && whole(w.slack.Thread(channel, roots[0].TS))
 	})
 	w.alert(a, "recovered", "e2", hookToken)
 	w.untilSlack("the recovery is told", func() bool { return strings.Contains(w.slack.Text(channel), "also sent to the channel") })
@@ -79,7 +79,7 @@ func TestMetricsMove(t *testing.T) {
 		`profbot_pull_wait_seconds_count{profile="cpu"}`:                                             2,
 		`profbot_pull_duration_seconds_count{outcome="stored",profile="allocs"}`:                     4,
 		`profbot_outbound_requests_total{code="200",operation="chat.postMessage",peer="slack"}`:      3,
-		`profbot_outbound_requests_total{code="200",operation="upload",peer="slack"}`:                1,
+		`profbot_outbound_requests_total{code="200",operation="upload",peer="slack"}`:                2,
 		`profbot_outbound_request_duration_seconds_count{operation="chat.postMessage",peer="slack"}`: 3,
 	} {
 		if got := w.metric(a, series); got != want {

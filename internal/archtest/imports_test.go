@@ -60,6 +60,7 @@ var rings = map[string][]string{
 	"pkg/sfcache":         {},
 	"internal/demo/storm": {"internal/*"},
 	"scripts/real":        {},
+	"scripts/ack":         {"internal/*"},
 	"scripts/storm":       {"internal/*"},
 }
 
