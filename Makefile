@@ -14,7 +14,7 @@ FUZZTIME ?= 20s
 TRUTH ?= internal/analysis/testdata/corpus/truth.json
 TOOL := GOWORK=off go tool -modfile=tools/go.mod
 
-.PHONY: help test check-deploy lint fmt build demo bolt storm slack-types pictures eval gallery real fuzz bench bench-analyze bench-sfcache bench-pprofserve golden vuln setup clean
+.PHONY: help test check-deploy lint fmt build demo bolt storm bench-ack slack-types pictures eval gallery real fuzz bench bench-analyze bench-sfcache bench-pprofserve golden vuln setup clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ demo: ## Run the whole loop on this machine
 
 storm: build ## 500 pods, 50 alerts at once: memory, budget and messages against the bar; ARGS="-window 1s"
 	go run ./scripts/storm -exe bin/profbot $(ARGS)
+
+bench-ack: build ## Commands in Slack while 20 CPU profiles run: p99 of the acknowledgement against the bar; ARGS="-for 20s"
+	go run ./scripts/ack -exe bin/profbot $(ARGS)
 
 real: ## Profile real Go servers under load, rewrite docs/real; NAMES="etcd caddy"
 	@sh scripts/real.sh $(NAMES)

@@ -63,9 +63,9 @@ func TestWholeLoop(t *testing.T) {
 			return false
 		}
 		thread = w.slack.Thread(channel, roots[0].TS)
-		return len(thread) == 4 // the verdict, two pictures, the details
+		return whole(thread)
 	})
-	if len(thread[1].Files) != 1 || !strings.Contains(w.slack.Text(channel), "decodes cached JSON") {
+	if len(thread) != 4 || len(thread[1].Files) != 1 || len(thread[2].Files) != 1 || !strings.Contains(w.slack.Text(channel), "decodes cached JSON") {
 		t.Errorf("the thread:\n%s", w.slack.Text(channel))
 	}
 	if files := w.slack.Files(); len(files) != 2 || files[0].Name != "flame.png" || files[0].Shares != 1 || files[1].Name != "difference.png" || files[1].Shares != 1 {

@@ -101,11 +101,7 @@ func (w *around) told(t *testing.T, a *App) (text string, p Progress) {
 	defer func() { w.t = outer }()
 	w.untilSlack("verdict, picture and details are there", func() bool {
 		roots := w.slack.Messages(channel)
-		if len(roots) != 1 {
-			return false
-		}
-		thread := w.slack.Thread(channel, roots[0].TS) // the details come last, after one picture or two
-		return len(thread) >= 3 && len(thread[len(thread)-1].Files) == 0
+		return len(roots) == 1 && whole(w.slack.Thread(channel, roots[0].TS))
 	})
 	text = w.slack.Text(channel)
 	if !strings.Contains(text, verdict) {

@@ -173,6 +173,12 @@ func (w *around) untilSlack(what string, cond func() bool) {
 	}
 }
 
+// whole reports whether a thread has all that is told of an incident: the
+// details come last, after the pictures.
+func whole(thread []slacktest.Message) bool {
+	return len(thread) > 2 && len(thread[len(thread)-1].Files) == 0
+}
+
 // lines is a log that can be waited for.
 type lines struct {
 	mu    sync.Mutex // protects the fields below

@@ -56,11 +56,7 @@ func TestMetricsMove(t *testing.T) {
 	}
 	w.untilSlack("the details are there", func() bool {
 		roots := w.slack.Messages(channel)
-		if len(roots) != 1 {
-			return false
-		}
-		thread := w.slack.Thread(channel, roots[0].TS) // the details come last, after one picture or two
-		return len(thread) >= 3 && len(thread[len(thread)-1].Files) == 0
+		return len(roots) == 1 && whole(w.slack.Thread(channel, roots[0].TS))
 	})
 	w.alert(a, "recovered", "e2", hookToken)
 	w.untilSlack("the recovery is told", func() bool { return strings.Contains(w.slack.Text(channel), "also sent to the channel") })

@@ -179,7 +179,7 @@ func (s *Store) safely(ctx context.Context, what string, f func(tx *sql.Tx) erro
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	defer conn.Close() // gives it back
+	defer func() { _ = conn.Close() }() // gives it back to the pool
 	if _, err := conn.ExecContext(ctx, `PRAGMA synchronous = FULL`); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

@@ -150,10 +150,7 @@ func keepBusy(ctx context.Context, opt Options, fleet *fleet, address string) er
 			if err == nil {
 				_, err = read(req, http.StatusAccepted)
 			}
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
+			if err != nil && ctx.Err() == nil {
 				return fmt.Errorf("fire a monitor: %w", err)
 			}
 		}
