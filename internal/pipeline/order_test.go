@@ -89,7 +89,7 @@ func TestMuted(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, three(), onePod)
 		w.start()
-		m := incident.Mute{Service: "live-api", Until: time.Now().Add(2 * time.Hour), By: "U1", At: time.Now()}
+		m := incident.Mute{Service: "live-api", Until: time.Now().Add(20 * time.Second), By: "U1", At: time.Now()}
 		if err := w.st.Mute(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func TestMuted(t *testing.T) {
 			t.Errorf("ordered: %+v, %v", rec, err)
 		}
 		w.untilFinal(t, rec.Incident)
-		pass(2 * time.Hour)
+		pass(20 * time.Second)
 		late := alert("3", incident.TransitionTriggered)
 		late.Cycle = "another"
 		rec, err = w.p.Accept(t.Context(), late)
