@@ -51,6 +51,7 @@ var rings = map[string][]string{
 	"internal/slackbot/slacktest":      {},
 	"internal/discovery/kube/kubetest": {},
 	"internal/flame/flametest":         {},
+	"pkg/pprofserve/labeltest":         {"pkg/pprofserve"},
 	"internal/flame/gallery":           {"internal/analysis", "internal/flame", "internal/flame/flametest", "internal/profile"},
 
 	"internal/demo/fleet": {"internal/incident", "pkg/pprofserve", "pkg/sfcache", "pkg/sfcache/sfredis"},

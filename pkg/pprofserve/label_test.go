@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/profbot/profbot/pkg/pprofserve"
+	"github.com/profbot/profbot/pkg/pprofserve/labeltest"
 )
 
 // labelsOf are a context's labels.
@@ -26,33 +27,10 @@ func labelsOf(ctx context.Context) string {
 	return strings.Join(out, ";")
 }
 
-// goroutinesWith counts the goroutines that have a label with this value, as
-// the goroutine profile tells.
-func goroutinesWith(t *testing.T, value string) int {
-	t.Helper()
-	var b strings.Builder
-	if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
-		t.Fatal(err)
-	}
-	return strings.Count(b.String(), fmt.Sprintf("%q:%q", pprofserve.LabelKey, value))
-}
-
-// show answers with the labels of its context, and checks that the goroutine
-// and one that it starts have them too.
+// show answers with the labels of its context, and checks those of goroutines.
 func show(t *testing.T) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		value, ok := pprof.Label(r.Context(), pprofserve.LabelKey)
-		if ok {
-			// One that an earlier request started may take a moment to end.
-			until(t, "this goroutine alone has the label "+value, func() bool { return goroutinesWith(t, value) == 1 })
-			hold, up := make(chan struct{}), make(chan struct{})
-			go func() { close(up); <-hold }() // ended below
-			<-up
-			if goroutinesWith(t, value) != 2 {
-				t.Errorf("a goroutine of the handler has not inherited %q", value)
-			}
-			close(hold)
-		}
+		labeltest.Seen(r.Context(), t)
 		io.WriteString(w, labelsOf(r.Context()))
 	}
 }
@@ -110,7 +88,7 @@ func TestLabelOverHTTP(t *testing.T) {
 			if recover() != nil {
 				w.WriteHeader(http.StatusTeapot)
 			}
-			until(t, "no goroutine has the label of "+r.URL.Path, func() bool { return goroutinesWith(t, "GET "+r.URL.Path) == 0 })
+			labeltest.Gone(t)
 		}()
 		mux.ServeHTTP(w, r)
 	}
@@ -158,7 +136,7 @@ func TestLabelStreams(t *testing.T) {
 		if _, err := io.ReadFull(res.Body, line); err != nil || string(line) != "tick\n" {
 			t.Errorf("%q, %v", line, err)
 		}
-		if n := goroutinesWith(t, "GET /stream"); n != 1 {
+		if n := labeltest.Goroutines()["GET /stream"]; n != 1 {
 			t.Errorf("%d goroutines have the label while it streams", n)
 		}
 		step <- struct{}{}
@@ -175,7 +153,7 @@ func TestLabelNested(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		http.StripPrefix("/api", api).ServeHTTP(w, r)
-		if n := goroutinesWith(t, "GET /api/"); n != 1 {
+		if n := labeltest.Goroutines()["GET /api/"]; n != 1 {
 			t.Errorf("%d goroutines have the outer label after the inner handler", n)
 		}
 	})
@@ -213,7 +191,7 @@ func TestDo(t *testing.T) {
 				}
 			})
 		})
-		if n := goroutinesWith(t, "/feed.Feed/Spin"); n != 1 {
+		if n := labeltest.Goroutines()["/feed.Feed/Spin"]; n != 1 {
 			t.Errorf("%d goroutines have the label after pprof.Do", n)
 		}
 		child, cancelChild := context.WithCancel(ctx)
@@ -224,7 +202,7 @@ func TestDo(t *testing.T) {
 			t.Error("the parent has ended and the context has not")
 		}
 	})
-	if n := goroutinesWith(t, "/feed.Feed/Spin"); n != 0 {
+	if n := labeltest.Goroutines()["/feed.Feed/Spin"]; n != 0 {
 		t.Errorf("%d goroutines have the label afterwards", n)
 	}
 }

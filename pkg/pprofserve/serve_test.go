@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/profbot/profbot/pkg/pprofserve"
+	"github.com/profbot/profbot/pkg/pprofserve/labeltest"
 )
 
 func TestToken(t *testing.T) {
@@ -170,11 +171,11 @@ func TestCancel(t *testing.T) {
 			t.Errorf("a profile that was cancelled was answered: %d", res.StatusCode)
 		}
 	})
-	until(t, "the profile runs", func() bool { return running("runtime/pprof.profileWriter") })
+	labeltest.Until(t, "the profile runs", func() bool { return running("runtime/pprof.profileWriter") })
 	cancel()
 	wg.Wait()
 	begin := time.Now()
-	until(t, "the profiler is free", profilerFree)
+	labeltest.Until(t, "the profiler is free", profilerFree)
 	if d := time.Since(begin); d > 2*time.Second {
 		t.Errorf("the profiler was free after %s", d)
 	}
@@ -194,7 +195,7 @@ func TestStop(t *testing.T) {
 			}
 		})
 	}
-	until(t, "all run", func() bool {
+	labeltest.Until(t, "all run", func() bool {
 		return running("runtime/pprof.profileWriter", "pprofserve.(*handler).profile", "pprofserve.(*handler).delta", "pprofserve.(*handler).trace")
 	})
 	begin := time.Now()
@@ -338,18 +339,4 @@ func profilerFree() bool {
 	}
 	pprof.StopCPUProfile()
 	return true
-}
-
-// until waits for a condition of other goroutines, which it asks for again and again.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	limit, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("never: %s", what)
-		}
-	}
 }

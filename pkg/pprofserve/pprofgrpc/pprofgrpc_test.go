@@ -7,9 +7,7 @@ import (
 	"io"
 	"net"
 	"runtime/pprof"
-	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -18,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/profbot/profbot/pkg/pprofserve"
+	"github.com/profbot/profbot/pkg/pprofserve/labeltest"
 	"github.com/profbot/profbot/pkg/pprofserve/pprofgrpc"
 )
 
@@ -34,12 +32,12 @@ func (a *api) UnaryCall(ctx context.Context, in *testpb.SimpleRequest) (*testpb.
 	if in.FillUsername {
 		panic("on purpose")
 	}
-	return &testpb.SimpleResponse{Username: seen(ctx, a.t)}, nil
+	return &testpb.SimpleResponse{Username: labeltest.Seen(ctx, a.t)}, nil
 }
 
 func (a *api) StreamingOutputCall(_ *testpb.StreamingOutputCallRequest, s grpc.ServerStreamingServer[testpb.StreamingOutputCallResponse]) error {
 	for range 3 {
-		if err := s.Send(&testpb.StreamingOutputCallResponse{Payload: &testpb.Payload{Body: []byte(seen(s.Context(), a.t))}}); err != nil {
+		if err := s.Send(&testpb.StreamingOutputCallResponse{Payload: &testpb.Payload{Body: []byte(labeltest.Seen(s.Context(), a.t))}}); err != nil {
 			return err
 		}
 	}
@@ -53,7 +51,7 @@ func (a *api) FullDuplexCall(s grpc.BidiStreamingServer[testpb.StreamingOutputCa
 		} else if err != nil {
 			return err
 		}
-		if err := s.Send(&testpb.StreamingOutputCallResponse{Payload: &testpb.Payload{Body: []byte(seen(s.Context(), a.t))}}); err != nil {
+		if err := s.Send(&testpb.StreamingOutputCallResponse{Payload: &testpb.Payload{Body: []byte(labeltest.Seen(s.Context(), a.t))}}); err != nil {
 			return err
 		}
 	}
@@ -69,7 +67,7 @@ func serve(t *testing.T) *grpc.ClientConn {
 		grpc.ChainUnaryInterceptor(recovers, pprofgrpc.Unary),
 		grpc.ChainStreamInterceptor(pprofgrpc.Stream),
 		grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
-			return status.Error(codes.Unimplemented, seen(s.Context(), t))
+			return status.Error(codes.Unimplemented, labeltest.Seen(s.Context(), t))
 		}),
 	)
 	testpb.RegisterTestServiceServer(s, &api{t: t})
@@ -99,12 +97,6 @@ func recovers(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.Unar
 	return h(ctx, req)
 }
 
-// nothingLeft looks for labels of a method after its calls.
-func nothingLeft(t *testing.T, method string) {
-	t.Helper()
-	until(t, "no goroutine has the label "+method+" any more", func() bool { return goroutinesWith(t, method) == 0 })
-}
-
 func TestUnary(t *testing.T) {
 	client := testpb.NewTestServiceClient(serve(t))
 	for range 5 {
@@ -115,7 +107,7 @@ func TestUnary(t *testing.T) {
 		if _, err := client.UnaryCall(t.Context(), &testpb.SimpleRequest{FillUsername: true}); status.Code(err) != codes.Internal {
 			t.Errorf("a panic: %v", err)
 		}
-		nothingLeft(t, service+"UnaryCall")
+		labeltest.Gone(t)
 	}
 	if _, err := client.EmptyCall(t.Context(), &testpb.Empty{}); status.Code(err) != codes.Unimplemented {
 		t.Errorf("not implemented: %v", err)
@@ -136,7 +128,7 @@ func TestStream(t *testing.T) {
 	if _, err := out.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("end: %v", err)
 	}
-	nothingLeft(t, service+"StreamingOutputCall")
+	labeltest.Gone(t)
 
 	both, err := client.FullDuplexCall(t.Context())
 	if err != nil {
@@ -156,13 +148,13 @@ func TestStream(t *testing.T) {
 	if _, err := both.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("end: %v", err)
 	}
-	nothingLeft(t, service+"FullDuplexCall")
+	labeltest.Gone(t)
 }
 
 // TestUnknown: methods that clients make up get no label.
 func TestUnknown(t *testing.T) {
 	err := serve(t).Invoke(t.Context(), "/made.Up/Name", &testpb.Empty{}, &testpb.Empty{})
-	if s := status.Convert(err); s.Code() != codes.Unimplemented || s.Message() != "none" {
+	if s := status.Convert(err); s.Code() != codes.Unimplemented || s.Message() != labeltest.None {
 		t.Errorf("%v", err)
 	}
 }
@@ -181,47 +173,4 @@ func ExampleUnary() {
 		return nil, nil
 	})
 	// Output: /feed.Feed/Spin
-}
-
-// goroutinesWith counts the stacks in the goroutine profile whose goroutines
-// have this endpoint as their label.
-func goroutinesWith(t *testing.T, endpoint string) int {
-	t.Helper()
-	var b strings.Builder
-	if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
-		t.Fatal(err)
-	}
-	return strings.Count(b.String(), fmt.Sprintf("%q:%q", pprofserve.LabelKey, endpoint))
-}
-
-// until waits for goroutines that are about to end.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	limit, tick := time.After(20*time.Second), time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
-
-// seen is what a handler finds: its endpoint, and whether the goroutine and
-// one that it starts have it as their label.
-func seen(ctx context.Context, t *testing.T) string {
-	endpoint, ok := pprof.Label(ctx, pprofserve.LabelKey)
-	if !ok {
-		return "none"
-	}
-	until(t, "this goroutine alone has the label "+endpoint, func() bool { return goroutinesWith(t, endpoint) == 1 })
-	up, hold := make(chan struct{}), make(chan struct{})
-	go func() { close(up); <-hold }() // ended below
-	<-up
-	if n := goroutinesWith(t, endpoint); n != 2 {
-		t.Errorf("%d goroutines have the label %q, want the handler's and its own", n, endpoint)
-	}
-	close(hold)
-	return endpoint
 }
