@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -64,7 +65,7 @@ func (c *cluster) serve(host int, secure *tls.Config) (*pproftest.Server, error)
 func (c *cluster) add(name string, host int, secure *tls.Config) *pproftest.Server {
 	c.t.Helper()
 	s, err := c.serve(host, secure)
-	if err != nil && c.port == "" {
+	if err != nil && c.port == "" && os.Getenv("CI") != "true" {
 		c.t.Skipf("no address %s on this machine: %v", c.ip(host), err)
 	} else if err != nil {
 		c.t.Fatal(err)

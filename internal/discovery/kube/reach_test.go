@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"net/http/pprof"
 	"slices"
 	"strings"
@@ -72,6 +73,9 @@ func listen(t testing.TB, ip string, secure bool) *target {
 		mux.ServeHTTP(w, r)
 	}))
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	if err != nil && os.Getenv("CI") == "true" {
+		t.Fatal(err)
+	}
 	if err != nil {
 		t.Skipf("no address %s on this machine: %v", ip, err)
 	}
