@@ -61,7 +61,7 @@ func FuzzPublic(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, path, contentType, authorization, name, value string, body []byte) {
 		req, err := http.NewRequestWithContext(t.Context(), method, "http://profbot.test"+path, bytes.NewReader(body))
 		if err != nil || req.URL.Host != "profbot.test" {
-			t.Skip("no request that a server would get")
+			return // no request that a server would get
 		}
 		req.RequestURI = req.URL.RequestURI()
 		req.Header.Set(name, value)

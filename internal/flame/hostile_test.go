@@ -93,9 +93,6 @@ func FuzzHostile(f *testing.F) {
 
 // TestExtremes draws trees as deep and as wide as files can make them.
 func TestExtremes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("large trees")
-	}
 	drawn(t, deep(3000), flame.Options{Title: "deep"})
 	drawn(t, wide(50_000), flame.Options{Title: "wide"})
 }

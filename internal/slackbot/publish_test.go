@@ -209,9 +209,6 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 	// Killed again while the next process is mending.
 	t.Run("twice", func(t *testing.T) {
-		if testing.Short() {
-			t.Skip("some hundred incidents")
-		}
 		for i := range points {
 			j := i + []int{1, 2, 4, 7}[i%4]
 			synctest.Test(t, func(t *testing.T) {

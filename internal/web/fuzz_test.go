@@ -43,7 +43,7 @@ func FuzzInternal(f *testing.F) {
 		}
 		req, err := http.NewRequestWithContext(t.Context(), method, address, http.NoBody)
 		if err != nil || req.URL.Host != "profbot.test" {
-			t.Skip("no request that a server would get")
+			return // no request that a server would get
 		}
 		if strings.Contains(req.URL.Path, "debug") {
 			// A profile of half a minute is no finding: its caller is gone already.
