@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/profbot/profbot/internal/slackbot/slacktest"
 )
@@ -42,11 +41,7 @@ func TestKilledAfterAnOrder(t *testing.T) {
 			if at == "accepted" {
 				first.kill()
 			}
-			select {
-			case <-first.done:
-			case <-time.After(90 * time.Second):
-				t.Fatalf("profbot never came to this point\n%s", first.log())
-			}
+			first.untilKilled(t)
 			second := w.serve()
 			if promised {
 				order["again"] = "1" // signed anew

@@ -80,11 +80,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			if p.at == "accepted" {
 				first.kill()
 			}
-			select {
-			case <-first.done:
-			case <-time.After(90 * time.Second):
-				t.Fatalf("profbot never came to this point\n%s", first.log())
-			}
+			first.untilKilled(t)
 			stored, before := w.stored(), len(w.pulled())
 
 			second := w.serve()
@@ -393,6 +389,16 @@ func (w *world) untilTold(p *process) {
 			w.t.Fatalf("profbot ended by itself\n%s", p.log())
 		case <-tick.C:
 		}
+	}
+}
+
+// untilKilled waits until the process has died at the point that was armed.
+func (p *process) untilKilled(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(90 * time.Second):
+		t.Fatalf("profbot never came to this point\n%s", p.log())
 	}
 }
 

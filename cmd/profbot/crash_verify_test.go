@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -36,11 +35,7 @@ func TestKilledWhileVerifying(t *testing.T) {
 			if at == "accepted" {
 				first.kill()
 			}
-			select {
-			case <-first.done:
-			case <-time.After(90 * time.Second):
-				t.Fatalf("profbot never came to this point\n%s", first.log())
-			}
+			first.untilKilled(t)
 			second := w.serve()
 			w.untilTold(second)
 			second.stop()

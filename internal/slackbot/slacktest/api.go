@@ -104,15 +104,8 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("X-OAuth-Scopes", strings.Join(s.opt.Scopes, ","))
-	if s.opt.Before != nil {
-		s.opt.Before(name)
-	}
-	fail, failed, fault, wait := s.disturbance(name, form.Get("channel"))
-	switch {
-	case failed:
-		fail.write(w)
-		return
-	case fault.before(w, wait):
+	fault, ok := s.begin(w, name, form.Get("channel"))
+	if !ok {
 		return
 	}
 	if s.opt.Limit != nil {
@@ -129,10 +122,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	s.settleLocked()
 	out, code := m.run(s, form)
 	s.mu.Unlock()
-	if s.opt.After != nil {
-		s.opt.After(name)
-	}
-	fault.after(w, r)
+	s.end(w, r, name, fault)
 	if out == nil {
 		out = answer{}
 	}
@@ -141,6 +131,28 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		out["error"] = code
 	}
 	writeJSON(w, http.StatusOK, out)
+}
+
+// begin is what every call begins with. ok is false when it was answered: by a
+// failure, or by a fault.
+func (s *Server) begin(w http.ResponseWriter, method, channel string) (fault Fault, ok bool) {
+	if s.opt.Before != nil {
+		s.opt.Before(method)
+	}
+	fail, failed, fault, wait := s.disturbance(method, channel)
+	if failed {
+		fail.write(w)
+		return fault, false
+	}
+	return fault, !fault.before(w, wait)
+}
+
+// end is what comes between the effect of a call and its answer.
+func (s *Server) end(w http.ResponseWriter, r *http.Request, method string, fault Fault) {
+	if s.opt.After != nil {
+		s.opt.After(method)
+	}
+	fault.after(w, r)
 }
 
 // disturbance counts a call and says what goes wrong with it: the next failure

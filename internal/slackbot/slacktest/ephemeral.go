@@ -86,22 +86,12 @@ func (s *Server) chatPostEphemeral(form url.Values) (answer, string) {
 // serveResponse takes what is posted to a response address. Who knows it needs
 // no token.
 func (s *Server) serveResponse(w http.ResponseWriter, r *http.Request) {
-	if s.opt.Before != nil {
-		s.opt.Before("response")
-	}
-	fail, failed, fault, wait := s.disturbance("response", "")
-	switch {
-	case failed:
-		fail.write(w)
-		return
-	case fault.before(w, wait):
+	fault, ok := s.begin(w, "response", "")
+	if !ok {
 		return
 	}
 	code := s.respond(r.PathValue("secret"), http.MaxBytesReader(w, r.Body, maxForm))
-	if s.opt.After != nil {
-		s.opt.After("response")
-	}
-	fault.after(w, r)
+	s.end(w, r, "response", fault)
 	if code != "" {
 		writeJSON(w, http.StatusNotFound, answer{"ok": false, "error": code})
 		return

@@ -80,15 +80,8 @@ func (s *Server) filesGetUploadURL(form url.Values) (answer, string) {
 
 // serveUpload takes the bytes of a file. The address is the permission.
 func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request) {
-	if s.opt.Before != nil {
-		s.opt.Before("upload")
-	}
-	fail, failed, fault, wait := s.disturbance("upload", "")
-	switch {
-	case failed:
-		fail.write(w)
-		return
-	case fault.before(w, wait):
+	fault, ok := s.begin(w, "upload", "")
+	if !ok {
 		return
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxFile))
@@ -113,10 +106,7 @@ func (s *Server) serveUpload(w http.ResponseWriter, r *http.Request) {
 		s.changeLocked()
 	}
 	s.mu.Unlock()
-	if s.opt.After != nil {
-		s.opt.After("upload")
-	}
-	fault.after(w, r)
+	s.end(w, r, "upload", fault)
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text)
 }
