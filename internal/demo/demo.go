@@ -291,6 +291,16 @@ func (d *demo) startProfbot(ctx context.Context, logger *slog.Logger) error {
 	return d.app.CheckSlack(ctx)
 }
 
+// busy shows how busy a pod is. Its requests are counted over seconds, and not
+// known at first.
+func (d *demo) busy(pod string) {
+	text := fmt.Sprintf("%s uses %.2f cores", pod, d.fleet.Loads()[pod])
+	if rate := d.load.Rates()[pod]; rate > 0 {
+		text += fmt.Sprintf(" for %.0f requests a second", rate)
+	}
+	d.Progress("", text+" (means of the last 5 s)")
+}
+
 func (d *demo) untilHot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 45*time.Second, errors.New("the service did not get hot within 45s: the machine is too busy"))
 	defer cancel()
@@ -299,7 +309,7 @@ func (d *demo) untilHot(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		loads := d.fleet.Loads()
-		d.Progress("", fmt.Sprintf("%s uses %.2f cores for %.0f requests a second (means of the last 5 s)", hot, loads[hot], d.load.Rates()[hot]))
+		d.busy(hot)
 		if loads[hot] >= 0.45 {
 			return nil
 		}

@@ -31,7 +31,7 @@ func (d *demo) fix(ctx context.Context) error {
 		case <-settled.C:
 			return nil
 		case <-tick.C:
-			d.Progress("", fmt.Sprintf("%s uses %.2f cores for %.0f requests a second (means of the last 5 s)", hot, d.fleet.Loads()[hot], d.load.Rates()[hot]))
+			d.busy(hot)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
